@@ -1,0 +1,106 @@
+// Package proc is the operating system as gaffer needs it: it starts programs,
+// signals and ends whole trees, notices exits, moves what processes write, and
+// reads what they use. All build tags of the project live here.
+package proc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Spec says what to start. Everything in it is resolved: nothing is looked up,
+// expanded or defaulted when it is carried out.
+type Spec struct {
+	Path string   // the program; with a slash and not absolute, it is relative to Dir
+	Args []string // argv, its first word included
+	Env  []string // the whole environment, "NAME=value"
+	Dir  string   // working directory; "" is the caller's
+	Cred *Cred    // nil: the caller's
+
+	Outputs int  // 0: both discarded, 1: stdout captured and stderr discarded, 2: both captured
+	Merge   bool // with Outputs 2: stderr goes into stdout's stream
+	Input   bool // stdin is a pipe that Write fills; otherwise the null device
+	Streams int  // two-way streams, on the descriptors after 2 and after Files
+
+	Files []*os.File // descriptors to pass, from 3 on
+
+	// Detach: started in its own session and left alone. Nothing is captured,
+	// nobody waits for it as a service, Exited is never called. It is still
+	// reaped when it ends while this program lives.
+	Detach bool
+}
+
+// Cred is whom to run as. The supplementary groups are always set.
+type Cred struct {
+	UID, GID uint32
+	Groups   []uint32
+}
+
+// The numbers of a process's streams, as Handler.Output and Process.Write use them.
+const (
+	Stdin  = 0
+	Stdout = 1
+	Stderr = 2
+	Custom = 3 // the first custom stream; the next ones follow
+)
+
+// Handler is told what happens to one process. The calls for one process never
+// overlap, and none comes before Start has returned... to the caller's goroutine
+// or not: a handler must not assume that Start has returned.
+// Neither method may block.
+type Handler interface {
+	// Output hands over what the process wrote. data is only valid during the call.
+	Output(stream int, data []byte)
+	// Exited is called once, when the main process is gone and all that it
+	// started has been ended, after the last Output.
+	Exited(Exit)
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Status int            // exit status; -1 when a signal ended it
+	Signal syscall.Signal // 0 when it exited
+	Core   bool           // a core file was written
+	Time   time.Time      // when the main process's end was noticed
+
+	// Leftover counts the processes that the main process had started and that
+	// had to be killed because they were still there.
+	Leftover int
+	// Stuck counts those of them that did not go although killed (they hang in
+	// the kernel), after waiting for them for a while.
+	Stuck int
+}
+
+// Options of a Host. The zero value is good for an embedding program.
+type Options struct {
+	// Subreaper makes this program the parent of orphaned descendants of its
+	// services (Linux), so that none of them can escape. Only those are ever
+	// reaped that are known to descend from a service.
+	Subreaper bool
+	// NoCgroup keeps the host from using cgroups although it could.
+	NoCgroup bool
+	Logger   *slog.Logger // nil: discard
+}
+
+// ErrClosed is what a closed Host or an ended Process answers.
+var ErrClosed = errors.New("closed")
+
+// Process is one started process.
+type Process interface {
+	PID() int
+	// Started is when it was started.
+	Started() time.Time
+	// Signal sends sig to the main process.
+	Signal(sig syscall.Signal) error
+	// SignalGroup sends sig to its process group.
+	SignalGroup(sig syscall.Signal) error
+	// Kill ends the process and everything it started, by SIGKILL. It does not wait.
+	Kill()
+	// Write writes all of data to stdin or a custom stream. It waits while the
+	// pipe is full, until ctx is done. Writes of several callers do not mix.
+	Write(ctx context.Context, stream int, data []byte) (int, error)
+}
