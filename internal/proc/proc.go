@@ -48,15 +48,16 @@ const (
 	Custom = 3 // the first custom stream; the next ones follow
 )
 
-// Handler is told what happens to one process. The calls for one process never
-// overlap, and none comes before Start has returned... to the caller's goroutine
-// or not: a handler must not assume that Start has returned.
-// Neither method may block.
+// Handler is told what happens to one process: Started once, then any number of
+// Output, then Exited once (never when detached). The calls never overlap. No
+// method may block: all processes share the goroutine that calls it.
 type Handler interface {
+	// Started is called by Host.Start itself, before anything else is.
+	Started(Process)
 	// Output hands over what the process wrote. data is only valid during the call.
 	Output(stream int, data []byte)
-	// Exited is called once, when the main process is gone and all that it
-	// started has been ended, after the last Output.
+	// Exited is called when the main process is gone and all that it started has
+	// been ended, after the last Output.
 	Exited(Exit)
 }
 
