@@ -1,0 +1,54 @@
+package gaffer
+
+import "time"
+
+// Kind says what sort of thing happened.
+type Kind string
+
+// The kinds of events. Scale and Update publish update; a surplus or restarted
+// process that is told to stop is a reap, any other a stop_pid.
+const (
+	KindCreate  Kind = "create"   // a template was added
+	KindUpdate  Kind = "update"   // a template, or its wanted number, changed
+	KindDelete  Kind = "delete"   // a template was removed
+	KindStart   Kind = "start"    // a template became wanted
+	KindStop    Kind = "stop"     // a template became unwanted
+	KindRestart Kind = "restart"  // a template is being restarted
+	KindSpawn   Kind = "spawn"    // a process was started
+	KindReap    Kind = "reap"     // a surplus or replaced process was told to stop
+	KindStopPID Kind = "stop_pid" // a process was told to stop
+	KindExit    Kind = "exit"     // a process ended
+	KindFlap    Kind = "flap"     // crashes are too many: a pause
+	KindFail    Kind = "fail"     // crashes are too many: given up
+)
+
+// Kinds are all kinds of events.
+func Kinds() []Kind {
+	return []Kind{
+		KindCreate, KindUpdate, KindDelete, KindStart, KindStop, KindRestart,
+		KindSpawn, KindReap, KindStopPID, KindExit, KindFlap, KindFail,
+	}
+}
+
+// Event is one thing that happened. The fields that do not apply are zero.
+type Event struct {
+	Seq     uint64    `json:"seq"` // numbers all events of a manager, from 1, without a gap
+	Time    time.Time `json:"time"`
+	Node    string    `json:"node,omitempty"`
+	Kind    Kind      `json:"kind"`
+	Name    string    `json:"name"`
+	Group   string    `json:"group,omitempty"`
+	ID      uint64    `json:"id,omitempty"`
+	Slot    int       `json:"slot,omitempty"`
+	PID     int       `json:"pid,omitempty"`
+	Exit    *Exit     `json:"exit,omitempty"`
+	Message string    `json:"message,omitempty"`
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Status int       `json:"status"`          // exit status; -1 when a signal ended it
+	Signal Signal    `json:"signal,omitzero"` // 0 when it exited by itself
+	Time   time.Time `json:"time"`
+	Reason string    `json:"reason,omitempty"` // "scaled down", "killed after 30s", …
+}

@@ -1,0 +1,153 @@
+package gaffer
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Template says how to start a program, and how many of it should run. The
+// fields have the same names in gaffer.toml and in JSON. A field that is not set
+// has its default; those whose zero value means something are pointers, so that
+// `NumProcesses: new(0)` differs from leaving it out.
+type Template struct {
+	// Name is "web", or "jobs:mail" for mail in group jobs. Required.
+	Name string `json:"name" toml:"name,omitempty"`
+	// Cmd is the program with its arguments, split into words as a shell does
+	// (quotes, backslashes) without starting one; with Args, the program alone;
+	// with Shell, the whole script. Required.
+	Cmd string `json:"cmd" toml:"cmd"`
+	// Args are the arguments; in text form a list, or one string that is split.
+	Args Args `json:"args,omitzero" toml:"args,omitempty"`
+	// Env beats EnvFiles, which beat the manager's own environment.
+	Env map[string]string `json:"env,omitempty" toml:"env,omitempty"`
+	// EnvFiles are read before Env; later files win.
+	EnvFiles []string `json:"env_files,omitempty" toml:"env_files,omitempty"`
+	// OSEnv passes the manager's environment on. Default true.
+	OSEnv *bool `json:"os_env,omitempty" toml:"os_env,omitempty"`
+	// Cwd is the working directory. Default: the file's directory for templates
+	// from a file, else the manager's.
+	Cwd string `json:"cwd,omitempty" toml:"cwd,omitempty"`
+	// UID and GID are whom to run as, name or number. Default: the manager's.
+	// The supplementary groups are set too; HOME, USER, LOGNAME and SHELL follow
+	// unless Env has them.
+	UID Account `json:"uid,omitempty" toml:"uid,omitempty"`
+	GID Account `json:"gid,omitempty" toml:"gid,omitempty"`
+	// Shell runs `sh -c` with Cmd as the script, which is left untouched.
+	Shell bool `json:"shell,omitempty" toml:"shell,omitempty"`
+	// Detach starts the program in its own session and leaves it alone: it is not
+	// watched, not stopped with the manager, has no output and no exit event.
+	Detach bool `json:"detach,omitempty" toml:"detach,omitempty"`
+	// NumProcesses is how many should run. Default 1; 0 is allowed.
+	NumProcesses *int `json:"numprocesses,omitempty" toml:"numprocesses,omitempty"`
+	// Priority orders the start, lower first; the stop is in reverse. Default 0.
+	Priority int `json:"priority,omitempty" toml:"priority,omitempty"`
+	// Start starts the template when it is added. Default true.
+	Start *bool `json:"start,omitempty" toml:"start,omitempty"`
+	// Flapping says when crashes are too many, and what then. Default: off.
+	Flapping *Flapping `json:"flapping,omitempty" toml:"flapping,omitempty"`
+	// Backoff delays the replacement of what crashes. Default: on, unless
+	// Flapping is set.
+	Backoff *Backoff `json:"backoff,omitempty" toml:"backoff,omitempty"`
+	// RedirectOutput labels stdout, then stderr. The same label twice merges
+	// them; one label captures stdout and discards stderr; an empty list that is
+	// not nil discards both. Default: "stdout", "stderr".
+	RedirectOutput []string `json:"redirect_output,omitzero" toml:"redirect_output"`
+	// RedirectInput makes stdin a pipe that can be written to. Default: the null
+	// device.
+	RedirectInput bool `json:"redirect_input,omitempty" toml:"redirect_input,omitempty"`
+	// CustomStreams labels further two-way streams, on the descriptors after 2.
+	CustomStreams []string `json:"custom_streams,omitempty" toml:"custom_streams,omitempty"`
+	// GracefulTimeout is the time between StopSignal and SIGKILL. Default 30s;
+	// 0 kills at once.
+	GracefulTimeout *Duration `json:"graceful_timeout,omitempty" toml:"graceful_timeout,omitempty"`
+	// StopSignal asks a process to end. Default SIGTERM.
+	StopSignal Signal `json:"stop_signal,omitzero" toml:"stop_signal,omitempty"`
+	// Port is the PORT of slot 1; each further slot gets one more. Default: none.
+	Port int `json:"port,omitempty" toml:"port,omitempty"`
+}
+
+// Args are a program's arguments. In JSON and TOML they are a list, or one
+// string that is split into words as a shell does.
+type Args []string
+
+// UnmarshalJSON accepts a list of strings or one string.
+func (a *Args) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		words, err := SplitWords(s)
+		if err != nil {
+			return err
+		}
+		*a = words
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(a))
+}
+
+// Flapping says when the crashes of a template are too many, and what then: when
+// Attempts of them, over all slots, fall within Window, nothing is replaced for
+// RetryIn; after MaxRetry such pauses that helped nothing the template is
+// stopped and failed.
+type Flapping struct {
+	Attempts int       `json:"attempts,omitempty" toml:"attempts,omitempty"`   // default 2
+	Window   Duration  `json:"window,omitempty" toml:"window,omitempty"`       // default 1s
+	RetryIn  *Duration `json:"retry_in,omitempty" toml:"retry_in,omitempty"`   // default 7s
+	MaxRetry *int      `json:"max_retry,omitempty" toml:"max_retry,omitempty"` // default 5; -1: never give up; 0: the first time
+}
+
+// Backoff delays the replacement of a process that crashed: the first crash of a
+// slot, and the first after a run of ResetAfter or longer, is replaced at once,
+// the following ones after First, First×Factor, … and at most Max.
+type Backoff struct {
+	First      *Duration `json:"first,omitempty" toml:"first,omitempty"`             // default 100ms; 0 turns back-off off
+	Factor     float64   `json:"factor,omitempty" toml:"factor,omitempty"`           // default 2; at least 1
+	Max        *Duration `json:"max,omitempty" toml:"max,omitempty"`                 // default 30s
+	Jitter     *float64  `json:"jitter,omitempty" toml:"jitter,omitempty"`           // default 0.1: up to a tenth more or less
+	ResetAfter *Duration `json:"reset_after,omitempty" toml:"reset_after,omitempty"` // default 10s
+}
+
+// Defaults of a template and of its tables.
+const (
+	DefaultGracefulTimeout   = 30 * time.Second
+	DefaultFlappingAttempts  = 2
+	DefaultFlappingWindow    = time.Second
+	DefaultFlappingRetryIn   = 7 * time.Second
+	DefaultFlappingMaxRetry  = 5
+	DefaultBackoffFirst      = 100 * time.Millisecond
+	DefaultBackoffFactor     = 2.0
+	DefaultBackoffMax        = 30 * time.Second
+	DefaultBackoffJitter     = 0.1
+	DefaultBackoffResetAfter = 10 * time.Second
+)
+
+// MaxProcesses is the largest numprocesses a template may ask for.
+const MaxProcesses = 100_000
+
+// Group is the part of the name before the colon, "" when there is none.
+func (t *Template) Group() string { return groupOf(t.Name) }
+
+func groupOf(name string) string {
+	group, _, found := strings.Cut(name, ":")
+	if !found {
+		return ""
+	}
+	return group
+}
+
+var (
+	namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}(:[A-Za-z][A-Za-z0-9_-]{0,62})?$`)
+	wordPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
+)
+
+// CheckName tells what is wrong with a template's name.
+func CheckName(name string) error {
+	if namePattern.MatchString(name) {
+		return nil
+	}
+	return invalidf("name %q: want a letter, then up to 62 letters, digits, '_' or '-', with at most one \"group:\" of the same kind in front", name)
+}
