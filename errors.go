@@ -3,6 +3,8 @@ package gaffer
 import (
 	"errors"
 	"fmt"
+
+	"github.com/gafferpm/gaffer/internal/pubsub"
 )
 
 // What can go wrong, told apart with errors.Is, near and far. Errors wrap one
@@ -16,9 +18,7 @@ var (
 
 // Missed is the error of a Stream whose reader was too slow: so many values were
 // lost at this place. The stream goes on: call Next again.
-type Missed int
-
-func (m Missed) Error() string { return fmt.Sprintf("missed %d: read too slowly", int(m)) }
+type Missed = pubsub.Missed
 
 // fault is an error of one sort with a text of its own.
 type fault struct {

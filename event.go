@@ -18,6 +18,7 @@ const (
 	KindReap    Kind = "reap"     // a surplus or replaced process was told to stop
 	KindStopPID Kind = "stop_pid" // a process was told to stop
 	KindExit    Kind = "exit"     // a process ended
+	KindBackoff Kind = "backoff"  // a slot stays empty for a while before the next try
 	KindFlap    Kind = "flap"     // crashes are too many: a pause
 	KindFail    Kind = "fail"     // crashes are too many: given up
 )
@@ -26,7 +27,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindUpdate, KindDelete, KindStart, KindStop, KindRestart,
-		KindSpawn, KindReap, KindStopPID, KindExit, KindFlap, KindFail,
+		KindSpawn, KindReap, KindStopPID, KindExit, KindBackoff, KindFlap, KindFail,
 	}
 }
 

@@ -2,7 +2,6 @@ package gaffer
 
 import (
 	"encoding/json"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -139,15 +138,29 @@ func groupOf(name string) string {
 	return group
 }
 
-var (
-	namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}(:[A-Za-z][A-Za-z0-9_-]{0,62})?$`)
-	wordPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
-)
-
 // CheckName tells what is wrong with a template's name.
 func CheckName(name string) error {
-	if namePattern.MatchString(name) {
+	if group, member, found := strings.Cut(name, ":"); isWord(group) && (!found || isWord(member)) {
 		return nil
 	}
 	return invalidf("name %q: want a letter, then up to 62 letters, digits, '_' or '-', with at most one \"group:\" of the same kind in front", name)
+}
+
+// isWord says whether s can be a name, or one side of a colon in it.
+func isWord(s string) bool {
+	if s == "" || len(s) > 63 || !isLetter(s[0]) {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if !isWordByte(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
+
+func isWordByte(c byte) bool {
+	return isLetter(c) || '0' <= c && c <= '9' || c == '_' || c == '-'
 }

@@ -1,0 +1,423 @@
+package gaffer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gafferpm/gaffer/internal/proc"
+)
+
+// keeper keeps the wanted number of processes of one template running. All its
+// fields belong to its mailbox: its methods run there and never block. Requests
+// change what is wanted; reconcile, which runs after each of them and after all
+// else that happens, closes the gap between that and what is.
+type keeper struct {
+	m    *Manager
+	name string // set once; anybody's
+	box  mailbox
+
+	// What is wanted.
+	recipe     *recipe
+	intent     intent
+	count      int // the wanted number of processes
+	why        string
+	restarting *restarting // what a restart still has to do
+	removing   bool
+
+	// What is.
+	slots      []*slot // slots[i].n is i+1
+	flaps      flapping
+	pauseUntil time.Time // while it flaps: when the slots are filled again
+	resumedAt  time.Time // when the last such pause ended
+	reason     string    // why it failed
+	detaching  int       // detached processes that are being started
+	ended      bool      // removed, and nothing is left of it
+
+	timer   *time.Timer // wakes reconcile at the next time that something is due
+	waiters []waiter
+}
+
+// intent is what is wanted of a template as a whole.
+type intent int
+
+const (
+	fresh  intent = iota // it was added and nobody has asked for anything yet
+	up                   // it should run
+	down                 // it should not
+	failed               // it should not, because it crashed too often
+)
+
+// restarting is a restart that goes from slot to slot.
+type restarting struct {
+	before uint64 // processes with an id up to this one are to be replaced
+	how    RestartMode
+	err    error // why it was given up
+}
+
+// waiter waits for something to be true of a keeper.
+type waiter struct {
+	until func() bool
+	done  chan struct{}
+}
+
+func newKeeper(m *Manager, r *recipe) *keeper {
+	k := &keeper{m: m, name: r.Name, recipe: r, count: r.wanted()}
+	k.box.after = k.reconcile
+	return k
+}
+
+// reconcile closes the gap between what is wanted and what is.
+func (k *keeper) reconcile() {
+	now := time.Now()
+	k.resume(now)
+	k.empty()
+	k.restart()
+	k.fill(now)
+	k.trim()
+	k.end()
+	k.notify()
+	k.arm(now)
+}
+
+// size is how many slots should have a process.
+func (k *keeper) size() int {
+	if k.intent != up || k.removing || k.recipe.Detach {
+		return 0
+	}
+	return k.count
+}
+
+// resume ends a pause that is over.
+func (k *keeper) resume(now time.Time) {
+	if k.pauseUntil.IsZero() || now.Before(k.pauseUntil) {
+		return
+	}
+	k.pauseUntil, k.resumedAt = time.Time{}, now
+	for _, s := range k.slots {
+		s.retryAt = time.Time{}
+	}
+}
+
+// empty tells the processes of slots that nobody wants any more to stop, the
+// highest slot first.
+func (k *keeper) empty() {
+	kind, why := KindReap, "scaled down"
+	if k.size() == 0 && k.intent != up || k.removing {
+		kind, why = KindStopPID, k.why
+	}
+	for i := len(k.slots) - 1; i >= k.size(); i-- {
+		for _, p := range k.slots[i].processes() {
+			k.leave(p, kind, why)
+		}
+	}
+}
+
+// restart goes on with a restart: it replaces the first slot that has an old
+// process, once nothing is in between.
+func (k *keeper) restart() {
+	r := k.restarting
+	if r == nil {
+		return
+	}
+	for i := 0; i < min(k.size(), len(k.slots)); i++ {
+		s := k.slots[i]
+		p := s.current
+		switch {
+		case s.old != nil, p == nil && !k.waits(s), p != nil && p.state != Running:
+			return // on its way
+		case p == nil || p.id > r.before:
+			continue
+		case r.how == Overlap:
+			s.old = p
+			k.spawn(s)
+			return
+		}
+		k.leave(p, KindReap, "restarted")
+		return
+	}
+	k.restarting = nil
+}
+
+// waits says that an empty slot is left so for the time being.
+func (k *keeper) waits(s *slot) bool { return !k.pauseUntil.IsZero() || !s.retryAt.IsZero() }
+
+// fill starts processes in the slots that are empty and need not wait.
+func (k *keeper) fill(now time.Time) {
+	for n := 1; n <= k.size(); n++ {
+		if n > len(k.slots) {
+			k.slots = append(k.slots, &slot{n: n, since: now})
+		}
+		s := k.slots[n-1]
+		if !s.retryAt.IsZero() && !now.Before(s.retryAt) {
+			s.retryAt = time.Time{}
+		}
+		if s.current == nil && s.old == nil && !k.waits(s) {
+			k.spawn(s)
+		}
+	}
+}
+
+// spawn has a process started in a slot.
+func (k *keeper) spawn(s *slot) {
+	p := &process{k: k, recipe: k.recipe, id: k.m.newID(), slot: s.n, state: Starting, since: time.Now()}
+	p.log.Source, p.log.Limit = p, k.m.opts.TailBytes
+	k.m.attachFollowers(p)
+	s.current = p
+	k.m.launch(p)
+}
+
+// launched: a process was started.
+func (k *keeper) launched(p *process, os proc.Process) {
+	s := k.slots[p.slot-1]
+	p.os, p.state, p.since = os, Running, os.Started()
+	if s.crashed {
+		s.restarts++
+	}
+	s.crashed, s.reason = false, ""
+	k.publishOf(p, KindSpawn, nil, "")
+	if p.leaving() {
+		k.tell(p, p.leaveKind())
+		return
+	}
+	if s.old != nil {
+		k.leave(s.old, KindReap, "restarted")
+	}
+}
+
+// launchFailed: a process could not be started.
+func (k *keeper) launchFailed(p *process, err error) {
+	s := k.slots[p.slot-1]
+	s.empties(p)
+	if p.leaving() {
+		return
+	}
+	reason := launchError(err)
+	if r := k.restarting; r != nil {
+		r.err = fmt.Errorf("%s: %s; the restart was given up", p.name(), reason)
+		k.restarting = nil
+	}
+	if s.old != nil && !s.old.leaving() {
+		s.current, s.old = s.old, nil
+		return
+	}
+	rule := k.recipe.backoff()
+	if rule.first == 0 { // what can't be started is never tried without a pause
+		rule = (*Backoff)(nil).rule()
+	}
+	s.crashes++
+	delay := max(rule.shake(rule.step(s.crashes-1)), time.Millisecond)
+	s.retryAt, s.reason = time.Now().Add(delay), reason
+	k.publishOf(p, KindBackoff, nil, fmt.Sprintf("%s; next try in %s", reason, round(delay)))
+}
+
+// leave tells a process to stop, for that reason.
+func (k *keeper) leave(p *process, kind Kind, why string) {
+	if p.leaving() {
+		return
+	}
+	p.why = why
+	p.killed = ""
+	if p.state == Starting {
+		p.withdrawn.Store(true)
+		return // it is told as soon as it runs
+	}
+	k.tell(p, kind)
+}
+
+// leaveKind is the kind of event for a process that was told before it ran.
+func (p *process) leaveKind() Kind {
+	switch p.why {
+	case "scaled down", "restarted", "updated":
+		return KindReap
+	}
+	return KindStopPID
+}
+
+func (k *keeper) tell(p *process, kind Kind) {
+	p.state, p.since = Stopping, time.Now()
+	p.gone = make(chan struct{})
+	k.publishOf(p, kind, nil, p.why)
+	go p.stop(p.os, k.recipe.stopSignal(), k.recipe.grace())
+}
+
+// exited: a process has ended, and all that it had started.
+func (k *keeper) exited(p *process, e proc.Exit) {
+	s := k.slots[p.slot-1]
+	exit := p.exit(e)
+	asked, replaced := p.leaving(), s.old == p
+	s.empties(p)
+	s.lastExit, s.lastLog = exit, &p.log
+	if p.gone != nil {
+		close(p.gone)
+	}
+	if asked || replaced {
+		k.publishOf(p, KindExit, exit, "")
+		return
+	}
+	k.crashed(s, p, exit)
+}
+
+// crashed: a process has ended and nobody asked for it.
+func (k *keeper) crashed(s *slot, p *process, exit *Exit) {
+	rule := k.recipe.backoff()
+	if exit.Time.Sub(p.since) >= rule.resetAfter {
+		s.crashes = 0
+	}
+	s.crashes++
+	s.crashed, s.reason = true, exit.Reason
+	if k.recipe.Flapping != nil && k.pauseUntil.IsZero() && k.flap(p, exit) {
+		return
+	}
+	delay := rule.delay(s.crashes)
+	if delay == 0 {
+		k.publishOf(p, KindExit, exit, "replaced at once")
+		return
+	}
+	s.retryAt = time.Now().Add(delay)
+	next := fmt.Sprintf("next try in %s (%s crash in a row)", round(delay), ordinal(s.crashes))
+	k.publishOf(p, KindExit, exit, next)
+	k.publishOf(p, KindBackoff, nil, fmt.Sprintf("%s; %s", exit.Reason, next))
+}
+
+// flap counts a crash and says whether that makes the template pause or fail.
+func (k *keeper) flap(p *process, exit *Exit) bool {
+	rule := k.recipe.Flapping.rule()
+	v := k.flaps.crashed(exit.Time, rule, k.recovered(p, exit.Time, rule.window))
+	tooMany := fmt.Sprintf("%s within %s", plural(rule.attempts, "crash", "crashes"), rule.window)
+	switch v {
+	case pause:
+		k.pauseUntil = time.Now().Add(rule.retryIn)
+		next := fmt.Sprintf("next try in %s (pause %d", rule.retryIn, k.flaps.pauses)
+		if rule.maxRetry > 0 {
+			next += fmt.Sprintf(" of %d", rule.maxRetry)
+		}
+		next += ")"
+		k.publishOf(p, KindExit, exit, next)
+		k.publish(Event{Kind: KindFlap, Message: fmt.Sprintf("%s; %s", tooMany, next)})
+		return true
+	case giveUp:
+		k.intent, k.why = failed, "failed"
+		k.reason = fmt.Sprintf("%s, after %s; given up", tooMany, plural(rule.maxRetry, "pause", "pauses"))
+		k.publishOf(p, KindExit, exit, "not replaced")
+		k.publish(Event{Kind: KindFail, Message: fmt.Sprintf("%s (%s)", k.reason, exit.Reason)})
+		return true
+	}
+	return false
+}
+
+// recovered says whether something that was started after the last pause has run
+// for longer than window: the process that crashed, or one that still runs.
+func (k *keeper) recovered(crashed *process, at time.Time, window time.Duration) bool {
+	ran := func(p *process) bool {
+		return p.os != nil && !p.os.Started().Before(k.resumedAt) && at.Sub(p.os.Started()) > window
+	}
+	for _, s := range k.slots {
+		if s.current != nil && ran(s.current) {
+			return true
+		}
+	}
+	return ran(crashed)
+}
+
+// trim forgets the empty slots above the wanted number.
+func (k *keeper) trim() {
+	if k.intent != up && !k.removing {
+		return // a stopped template's slots remember how it ended
+	}
+	for n := len(k.slots); n > k.size(); n-- {
+		if s := k.slots[n-1]; s.current != nil || s.old != nil {
+			return
+		}
+		k.slots = k.slots[:n-1]
+	}
+}
+
+// end ends a keeper whose template was removed, when nothing is left of it.
+func (k *keeper) end() {
+	if !k.removing || k.ended || k.live() > 0 || k.detaching > 0 {
+		return
+	}
+	k.ended = true
+	k.m.forget(k)
+	k.publish(Event{Kind: KindDelete})
+}
+
+// live counts the processes that exist, or are about to.
+func (k *keeper) live() int {
+	n := 0
+	for _, s := range k.slots {
+		n += len(s.processes())
+	}
+	return n
+}
+
+// arm sets the timer to the next time that something is due.
+func (k *keeper) arm(now time.Time) {
+	due := k.due()
+	switch {
+	case due.IsZero():
+		if k.timer != nil {
+			k.timer.Stop()
+			k.timer = nil
+		}
+	case k.timer == nil:
+		k.timer = time.AfterFunc(due.Sub(now), func() { k.box.post(func() {}) })
+	default:
+		k.timer.Reset(due.Sub(now))
+	}
+}
+
+// due is when a slot is to be filled that has to wait, zero if none is. A timer
+// that rings for something long past does no harm: reconcile looks at the time.
+func (k *keeper) due() time.Time {
+	if k.size() == 0 || !k.pauseUntil.IsZero() {
+		if k.size() == 0 {
+			return time.Time{}
+		}
+		return k.pauseUntil
+	}
+	var due time.Time
+	for _, s := range k.slots[:min(k.size(), len(k.slots))] {
+		if s.current == nil && !s.retryAt.IsZero() && (due.IsZero() || s.retryAt.Before(due)) {
+			due = s.retryAt
+		}
+	}
+	return due
+}
+
+// publish publishes an event of the template.
+func (k *keeper) publish(e Event) {
+	e.Name, e.Group = k.name, groupOf(k.name)
+	k.m.publish(e)
+}
+
+// publishOf publishes an event of one process.
+func (k *keeper) publishOf(p *process, kind Kind, exit *Exit, message string) {
+	e := Event{Kind: kind, ID: p.id, Slot: p.slot, Exit: exit, Message: message}
+	if p.os != nil {
+		e.PID = p.os.PID()
+	}
+	k.publish(e)
+}
+
+// round makes a duration short to read.
+func round(d time.Duration) time.Duration {
+	if d < time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(100 * time.Millisecond)
+}
+
+func ordinal(n int) string {
+	suffix := "th"
+	switch {
+	case n%100 >= 11 && n%100 <= 13:
+	case n%10 == 1:
+		suffix = "st"
+	case n%10 == 2:
+		suffix = "nd"
+	case n%10 == 3:
+		suffix = "rd"
+	}
+	return fmt.Sprintf("%d%s", n, suffix)
+}

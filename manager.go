@@ -1,0 +1,247 @@
+package gaffer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gafferpm/gaffer/internal/proc"
+)
+
+// Options of a Manager. The zero value is good.
+type Options struct {
+	// Node names this manager in its events. Default: none.
+	Node string
+	// Logger is told what nobody else can be told. Default: nothing is logged.
+	Logger *slog.Logger
+	// Subreaper makes this program the parent of orphans among the processes
+	// that services start (Linux), so that none escapes when a service is
+	// stopped. Only processes that are known to descend from a service are ever
+	// killed or reaped.
+	Subreaper bool
+	// NoCgroup keeps the manager from making cgroups of its own, which it
+	// otherwise does where it may (Linux) to end whole trees of processes.
+	NoCgroup bool
+	// TailBytes is how much output of each process is kept in memory. Default
+	// 64 KiB; -1 keeps none.
+	TailBytes int
+
+	host host // of tests
+}
+
+// host is what starts and holds the operating system's processes.
+type host interface {
+	Start(*proc.Spec, proc.Handler) error
+	Close() error
+}
+
+// Manager keeps the processes of templates alive. It is a Controller, and may be
+// used from any goroutine. It can be filled before Run: what it has been given
+// by then is started, in order, when Run begins. After Run it is closed.
+type Manager struct {
+	opts     Options
+	env      *environment
+	instance string
+	host     host
+	logger   *slog.Logger
+	ids      atomic.Uint64 // the last id given out
+	hurry    chan struct{} // closed by Kill
+	killed   sync.Once
+	launcher mailbox // forks, one after the other, beside the keepers
+
+	journal journal
+	follow  followers
+	stats   sampling
+
+	mu      sync.Mutex // guards the rest; never held while a keeper is asked
+	phase   phase
+	keepers map[string]*keeper
+	order   []*keeper // by definition
+	apps    []App     // as far as they were started
+}
+
+// phase is where the manager is in its life.
+type phase int
+
+const (
+	filling phase = iota // before Run: templates are registered, nothing starts
+	running
+	stopping
+	closed
+)
+
+var _ Controller = (*Manager)(nil)
+
+// New makes a manager. Nothing runs before Run is called; a manager that will
+// never run is given up with Close.
+func New(opts Options) (*Manager, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("working directory: %w", err)
+	}
+	m := &Manager{
+		opts: opts, env: newEnvironment(os.Environ(), dir), instance: rand.Text()[:12],
+		host: opts.host, logger: opts.Logger, hurry: make(chan struct{}),
+		keepers: map[string]*keeper{},
+	}
+	if outer := m.env.value[markName]; outer != "" {
+		m.instance = outer + "/" + m.instance
+	}
+	if m.logger == nil {
+		m.logger = slog.New(slog.DiscardHandler)
+	}
+	if m.host == nil {
+		m.host, err = proc.NewHost(proc.Options{
+			Subreaper: opts.Subreaper, NoCgroup: opts.NoCgroup, Logger: m.logger,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("process host: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// Run starts the apps in order, then the templates, and goes on until ctx ends.
+// It then stops all processes in the reverse of the start order, and the apps
+// after them in reverse, and returns what went wrong with those. The manager is
+// closed then. Run can be called once.
+func (m *Manager) Run(ctx context.Context, apps ...App) error {
+	if err := m.enter(filling, running); err != nil {
+		return err
+	}
+	err := m.startApps(ctx, apps)
+	if err == nil {
+		m.startRegistered(ctx)
+		<-ctx.Done()
+	}
+	return errors.Join(err, m.shutdown())
+}
+
+// Close gives up a manager that never ran. It returns ErrConflict for one that
+// runs: end the context of Run instead.
+func (m *Manager) Close() error {
+	if err := m.enter(filling, stopping); err != nil {
+		return err
+	}
+	return m.shutdown()
+}
+
+// Kill ends the patience of a stop in progress, and of all later ones: whatever
+// is asked to stop is killed at once.
+func (m *Manager) Kill() { m.killed.Do(func() { close(m.hurry) }) }
+
+func (m *Manager) enter(from, to phase) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.phase == closed:
+		return ErrClosed
+	case m.phase != from:
+		return conflictf("manager: it runs already")
+	}
+	m.phase = to
+	return nil
+}
+
+func (m *Manager) startApps(ctx context.Context, apps []App) error {
+	for _, app := range apps {
+		if err := app.Start(ctx, m); err != nil {
+			return fmt.Errorf("app %T: %w", app, err)
+		}
+		m.mu.Lock()
+		m.apps = append(m.apps, app)
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+// startRegistered starts what was added before Run.
+func (m *Manager) startRegistered(ctx context.Context) {
+	// What can't be started is in back-off and says so in its status and events.
+	_ = m.inOrder(ctx, m.snapshot(), func(k *keeper) (outcome, error) {
+		if k.intent != fresh || !k.recipe.starts() {
+			return outcome{}, nil // somebody was quicker, or nobody wants it yet
+		}
+		return k.start()
+	})
+}
+
+// shutdown stops everything: processes first, apps last.
+func (m *Manager) shutdown() error {
+	m.mu.Lock()
+	m.phase = stopping
+	apps := slices.Clone(m.apps)
+	m.mu.Unlock()
+
+	ctx := context.Background()
+	_ = m.inReverse(ctx, m.snapshot(), func(k *keeper) (outcome, error) { return k.stop("the manager stops"), nil })
+	var errs []error
+	for _, app := range slices.Backward(apps) {
+		if err := app.Stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("app %T: %w", app, err))
+		}
+	}
+	m.mu.Lock()
+	m.phase = closed
+	m.mu.Unlock()
+	m.journal.close()
+	m.follow.close()
+	m.stats.close()
+	errs = append(errs, m.host.Close())
+	return errors.Join(errs...)
+}
+
+// newID gives out the next process id.
+func (m *Manager) newID() uint64 { return m.ids.Add(1) }
+
+// lastID is the latest id that was given out.
+func (m *Manager) lastID() uint64 { return m.ids.Load() }
+
+func (m *Manager) publish(e Event) { m.journal.write(m.opts.Node, e) }
+
+// errWithdrawn is the launch error of a process that was told to stop before.
+var errWithdrawn = errors.New("no longer wanted")
+
+// launch has a process started, beside its keeper, which is told.
+func (m *Manager) launch(p *process) {
+	m.launcher.post(func() {
+		err := errWithdrawn
+		if !p.withdrawn.Load() {
+			err = m.start(p, p)
+		}
+		if err != nil {
+			p.log.End()
+			p.k.box.post(func() { p.k.launchFailed(p, err) })
+		}
+	})
+}
+
+// launchDetached starts a process that nobody will watch, and tells its keeper.
+func (m *Manager) launchDetached(p *process, told func(pid int, err error)) {
+	m.launcher.post(func() {
+		d := &detached{}
+		err := m.start(p, d)
+		p.k.box.post(func() { told(d.pid, err) })
+	})
+}
+
+func (m *Manager) start(p *process, h proc.Handler) error {
+	spec, err := p.recipe.ready(p.slot, p.id)
+	if err != nil {
+		return err
+	}
+	return m.host.Start(spec, h)
+}
+
+// detached is the handler of a process that is left alone.
+type detached struct{ pid int }
+
+func (d *detached) Started(p proc.Process) { d.pid = p.PID() }
+func (d *detached) Output(int, []byte)     {}
+func (d *detached) Exited(proc.Exit)       {}

@@ -1,0 +1,141 @@
+package gaffer
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gafferpm/gaffer/internal/output"
+	"github.com/gafferpm/gaffer/internal/proc"
+)
+
+// process is one process of a template, from the decision to start it to its
+// end. Its fields belong to its keeper, but for those said to be anybody's.
+type process struct {
+	// Set once, before anybody else sees the process.
+	k      *keeper
+	recipe *recipe
+	id     uint64
+	slot   int
+	log    output.Log[*process]
+
+	os    proc.Process // nil until it was started
+	state State        // Starting, Running, Stopping
+	since time.Time    // of the state
+	why   string       // why it was told to stop, "" as long as it was not
+	// killed says that it did not stop when asked and was killed.
+	killed string
+	gone   chan struct{} // while it stops: closed when it has ended
+
+	withdrawn atomic.Bool // anybody's: it need not be started any more
+}
+
+// The handler's side: called by the host, which shares one goroutine among all.
+
+func (p *process) Started(os proc.Process) {
+	p.k.box.post(func() { p.k.launched(p, os) })
+}
+
+func (p *process) Output(stream int, data []byte) { p.log.Write(stream, data, time.Now()) }
+
+func (p *process) Exited(e proc.Exit) {
+	p.log.End()
+	p.k.box.post(func() { p.k.exited(p, e) })
+}
+
+// stop asks the process to end and sees it through. It runs beside the keeper.
+func (p *process) stop(os proc.Process, sig syscall.Signal, grace time.Duration) {
+	why := "killed at once"
+	if grace > 0 {
+		// What does not exist any more has ended, and that is what is wanted.
+		_ = os.SignalGroup(sig)
+		_ = os.SignalGroup(syscall.SIGCONT) // what is suspended can't obey
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-p.gone:
+			return
+		case <-p.k.m.hurry:
+			why = "killed, for there was no more time"
+		case <-timer.C:
+			why = fmt.Sprintf("killed after %s", grace)
+		}
+	}
+	p.k.box.post(func() { p.killed = why })
+	os.Kill()
+}
+
+// leaving says that the process was told to stop, or will be as soon as it runs.
+func (p *process) leaving() bool { return p.why != "" }
+
+// label is the name of one of its streams, "" when that is not captured.
+func (p *process) label(stream int) string {
+	if stream < 0 || stream >= len(p.recipe.labels) {
+		return ""
+	}
+	return p.recipe.labels[stream]
+}
+
+// stream is the number of the stream that can be written to under that label.
+func (p *process) stream(label string) (int, error) {
+	if label == "stdin" {
+		if !p.recipe.RedirectInput {
+			return 0, conflictf("%s: its input is not redirected; redirect_input = true makes it a pipe", p.name())
+		}
+		return proc.Stdin, nil
+	}
+	for i, l := range p.recipe.CustomStreams {
+		if l == label {
+			return proc.Custom + i, nil
+		}
+	}
+	return 0, notFoundf("%s: stream %q: not found", p.name(), label)
+}
+
+func (p *process) name() string { return fmt.Sprintf("%s.%d", p.recipe.Name, p.slot) }
+
+// exit is how the process ended, in words too.
+func (p *process) exit(e proc.Exit) *Exit {
+	out := &Exit{Status: e.Status, Signal: Signal(e.Signal), Time: e.Time, Reason: describe(e)}
+	if p.why != "" {
+		out.Reason = p.why + ": " + out.Reason
+	}
+	if p.killed != "" {
+		out.Reason += ", " + p.killed
+	}
+	if e.Leftover > 0 {
+		out.Reason += fmt.Sprintf("; killed %s it had left behind", plural(e.Leftover, "process", "processes"))
+	}
+	if e.Stuck > 0 {
+		out.Reason += fmt.Sprintf("; %s can't be killed and still hang in the kernel", plural(e.Stuck, "process", "processes"))
+	}
+	return out
+}
+
+func describe(e proc.Exit) string {
+	switch {
+	case e.Signal != 0 && e.Core:
+		return fmt.Sprintf("ended by %s (core dumped)", Signal(e.Signal))
+	case e.Signal != 0:
+		return fmt.Sprintf("ended by %s", Signal(e.Signal))
+	}
+	return fmt.Sprintf("exit status %d", e.Status)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// write writes to one of its streams.
+func (p *process) write(ctx context.Context, os proc.Process, stream int, data []byte) error {
+	_, err := os.Write(ctx, stream, data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.name(), err)
+	}
+	return nil
+}

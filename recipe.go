@@ -1,0 +1,340 @@
+package gaffer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/gafferpm/gaffer/internal/dotenv"
+	"github.com/gafferpm/gaffer/internal/proc"
+)
+
+// environment is the manager's own environment, read once: what os_env passes on.
+type environment struct {
+	list  []string // as os.Environ gives it, later duplicates left out
+	names []string // names[i] is the name in list[i]
+	value map[string]string
+	dir   string // the manager's working directory, which relative ones start from
+}
+
+func newEnvironment(list []string, dir string) *environment {
+	e := &environment{value: make(map[string]string, len(list)), dir: dir}
+	for _, entry := range list {
+		name, value, _ := strings.Cut(entry, "=")
+		if _, taken := e.value[name]; taken || name == "" {
+			continue
+		}
+		e.list = append(e.list, entry)
+		e.names = append(e.names, name)
+		e.value[name] = value
+	}
+	return e
+}
+
+// recipe is a template that was checked, with what is the same for each of its
+// processes worked out. It is not changed after it was made.
+type recipe struct {
+	Template
+	env      *environment
+	instance string // the manager's part of the mark
+	cred     *proc.Cred
+	account  map[string]string // HOME, USER, LOGNAME and SHELL of uid
+	labels   []string          // by stream number - 1; merged output has one
+}
+
+// newRecipe checks a template and works it out. The error names the field.
+func newRecipe(t Template, env *environment, instance string) (*recipe, error) {
+	if err := t.Validate(); err != nil {
+		return nil, named(t.Name, err)
+	}
+	r := &recipe{Template: t.clone(), env: env, instance: instance}
+	var f faults
+	f.wrap("uid", r.resolveAccount())
+	r.labels = r.streamLabels()
+	if len(f) == 0 {
+		f.wrap(r.check())
+	}
+	return r, named(t.Name, errors.Join(f...))
+}
+
+// clone is a copy that shares nothing with t that could be changed.
+func (t *Template) clone() Template {
+	c := *t
+	c.Args = slices.Clone(t.Args)
+	c.Env = maps.Clone(t.Env)
+	c.EnvFiles = slices.Clone(t.EnvFiles)
+	c.RedirectOutput = slices.Clone(t.RedirectOutput)
+	c.CustomStreams = slices.Clone(t.CustomStreams)
+	return c
+}
+
+func (r *recipe) resolveAccount() error {
+	if r.UID == "" && r.GID == "" {
+		return nil
+	}
+	cred, user, err := proc.LookupCred(string(r.UID), string(r.GID))
+	if err != nil {
+		return invalidf("%v", err)
+	}
+	r.cred = cred
+	if r.UID != "" && user != nil {
+		r.account = map[string]string{"HOME": user.Home, "USER": user.Name, "LOGNAME": user.Name, "SHELL": user.Shell}
+		maps.DeleteFunc(r.account, func(_, v string) bool { return v == "" })
+	}
+	return nil
+}
+
+// streamLabels are the labels by stream number: stdin's place is empty.
+func (r *recipe) streamLabels() []string {
+	labels := []string{"stdin", "", ""}
+	copy(labels[1:], r.outputs())
+	if r.merges() {
+		labels[2] = ""
+	}
+	return append(labels, r.CustomStreams...)
+}
+
+func (r *recipe) merges() bool {
+	out := r.outputs()
+	return len(out) == 2 && out[0] == out[1]
+}
+
+// check tries everything of a start that can be tried without starting.
+func (r *recipe) check() (field string, err error) {
+	spec, field, err := r.spec(1, 0)
+	if err != nil {
+		return field, err
+	}
+	if err := checkDir(spec.Dir); err != nil {
+		return "cwd", err
+	}
+	if _, err := lookProgram(spec, spec.Args[0], r.env); err != nil {
+		return "cmd", invalidf("%v", err)
+	}
+	return "", nil
+}
+
+func checkDir(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return invalidf("directory %s does not exist", dir)
+	case err != nil:
+		return invalidf("directory %s: %v", dir, errors.Unwrap(err))
+	case !info.IsDir():
+		return invalidf("%s is not a directory", dir)
+	}
+	return nil
+}
+
+// spec is how to start the process of that slot and id. The error comes with the
+// field it is about.
+func (r *recipe) spec(slot int, id uint64) (*proc.Spec, string, error) {
+	vars, field, err := r.variables(slot, id)
+	if err != nil {
+		return nil, field, err
+	}
+	lookup := func(name string) (string, bool) {
+		if v, ok := vars[name]; ok {
+			return v, true
+		}
+		return r.inherited(name)
+	}
+	argv, field, err := r.argv(lookup)
+	if err != nil {
+		return nil, field, err
+	}
+	dir, err := expand(r.Cwd, lookup)
+	if err != nil {
+		return nil, "cwd", err
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(r.env.dir, dir)
+	}
+	outputs := r.outputs()
+	spec := &proc.Spec{
+		Args: argv, Env: r.environ(vars), Dir: dir, Cred: r.cred,
+		Outputs: len(outputs), Merge: r.merges(), Input: r.RedirectInput,
+		Streams: len(r.CustomStreams), Detach: r.Detach, Token: markName + "=" + r.mark(id),
+	}
+	return spec, "", nil
+}
+
+// markName is the variable by which a process of ours, and what it starts, is
+// known again. In a manager that is itself a process of another one the marks of
+// both are in it, the outer one first.
+const markName = "GAFFER_INSTANCE"
+
+func (r *recipe) mark(id uint64) string { return r.instance + "." + strconv.FormatUint(id, 10) }
+
+// inherited is a variable of the manager's environment, if that is passed on.
+func (r *recipe) inherited(name string) (string, bool) {
+	if r.OSEnv != nil && !*r.OSEnv {
+		return "", false
+	}
+	v, ok := r.env.value[name]
+	return v, ok
+}
+
+// argv is the command as words: of a shell's script, of args, or of cmd itself.
+func (r *recipe) argv(lookup func(string) (string, bool)) (argv []string, field string, err error) {
+	if r.Shell {
+		argv = []string{"/bin/sh", "-c", r.Cmd}
+		if len(r.Args) > 0 {
+			argv = append(argv, r.Name) // $0, so that the arguments are $1 and on
+		}
+	} else if argv, err = r.program(lookup); err != nil {
+		return nil, "cmd", err
+	}
+	for _, a := range r.Args {
+		word, err := expand(a, lookup)
+		if err != nil {
+			return nil, "args", err
+		}
+		argv = append(argv, word)
+	}
+	return argv, "", nil
+}
+
+// program is cmd as words; with args, it is one word.
+func (r *recipe) program(lookup func(string) (string, bool)) ([]string, error) {
+	words := []string{r.Cmd}
+	if r.Args == nil {
+		var err error
+		if words, err = SplitWords(r.Cmd); err != nil {
+			return nil, err
+		}
+	}
+	for i, w := range words {
+		var err error
+		if words[i], err = expand(w, lookup); err != nil {
+			return nil, err
+		}
+	}
+	if words[0] == "" {
+		return nil, invalidf("%q: the program is an empty word", r.Cmd)
+	}
+	return words, nil
+}
+
+// variables are those of the process's environment that are not just the
+// manager's: env files, the user's, PORT, Env, and gaffer's own, later ones
+// winning.
+func (r *recipe) variables(slot int, id uint64) (vars map[string]string, field string, err error) {
+	vars = make(map[string]string, 8+len(r.Env))
+	for _, file := range r.EnvFiles {
+		read, err := dotenv.Read(file)
+		if err != nil {
+			return nil, "env_files", invalidf("%v", err)
+		}
+		maps.Copy(vars, read)
+	}
+	maps.Copy(vars, r.account)
+	if r.Port > 0 {
+		vars["PORT"] = strconv.Itoa(r.Port + slot - 1)
+	}
+	own := map[string]string{
+		"GAFFER_NAME": r.Name, "GAFFER_SLOT": strconv.Itoa(slot),
+		"GAFFER_ID": strconv.FormatUint(id, 10), markName: r.mark(id),
+	}
+	before := maps.Clone(vars) // what values of Env see: not each other
+	for name, text := range r.Env {
+		value, err := expand(text, func(name string) (string, bool) {
+			for _, m := range []map[string]string{own, before, r.env.value} {
+				if v, ok := m[name]; ok {
+					return v, true
+				}
+			}
+			return "", false
+		})
+		if err != nil {
+			return nil, "env." + name, err
+		}
+		vars[name] = value
+	}
+	maps.Copy(vars, own)
+	return vars, "", nil
+}
+
+// environ is the whole environment of a process.
+func (r *recipe) environ(vars map[string]string) []string {
+	env := make([]string, 0, len(vars)+len(r.env.list))
+	if r.OSEnv == nil || *r.OSEnv {
+		for i, entry := range r.env.list {
+			if _, replaced := vars[r.env.names[i]]; !replaced {
+				env = append(env, entry)
+			}
+		}
+	}
+	for name, value := range vars {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+// lookProgram finds the program in the PATH that the process will have, else in
+// the manager's.
+func lookProgram(spec *proc.Spec, program string, env *environment) (string, error) {
+	path, found := "", false
+	for _, entry := range spec.Env {
+		if path, found = strings.CutPrefix(entry, "PATH="); found {
+			break
+		}
+	}
+	if !found {
+		path = env.value["PATH"]
+	}
+	return proc.LookPath(program, path, spec.Dir, spec.Cred)
+}
+
+// ready makes a spec that can be started: with the program found.
+func (r *recipe) ready(slot int, id uint64) (*proc.Spec, error) {
+	spec, field, err := r.spec(slot, id)
+	if err != nil {
+		return nil, &FieldError{field, err}
+	}
+	spec.Path, err = lookProgram(spec, spec.Args[0], r.env)
+	if err != nil {
+		return nil, err
+	}
+	return spec, nil
+}
+
+// sameProcess says whether a running process of r is as one of the new recipe
+// would be: whether nothing changed that it depends on.
+func (r *recipe) sameProcess(next *recipe) bool {
+	a, b := r.Template, next.Template
+	for _, t := range []*Template{&a, &b} {
+		t.NumProcesses, t.Priority, t.Start, t.Flapping, t.Backoff = nil, 0, nil, nil, nil
+		t.GracefulTimeout, t.StopSignal = nil, 0
+		t.OSEnv = new(t.OSEnv == nil || *t.OSEnv)
+		t.RedirectOutput = t.outputs()
+		if len(t.Env) == 0 {
+			t.Env = nil
+		}
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func (r *recipe) stopSignal() syscall.Signal {
+	if r.StopSignal == 0 {
+		return syscall.SIGTERM
+	}
+	return syscall.Signal(r.StopSignal)
+}
+
+// launchError is why a process can't be started, in words.
+func launchError(err error) string {
+	var e *FieldError
+	if errors.As(err, &e) {
+		return fmt.Sprintf("can't be started: %v", e)
+	}
+	return fmt.Sprintf("can't be started: %v", err)
+}

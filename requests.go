@@ -1,0 +1,311 @@
+package gaffer
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// What a keeper is asked to do. These run in its mailbox; each changes what is
+// wanted and returns when that is so: a condition for wait, with the error there
+// is to tell by then.
+
+type outcome struct {
+	until func() bool
+	err   func() error
+}
+
+func (k *keeper) start() (outcome, error) {
+	if k.removing {
+		return outcome{}, k.gone()
+	}
+	k.begin()
+	if k.recipe.Detach {
+		return k.detach(), nil
+	}
+	return outcome{until: k.settled}, nil
+}
+
+// begin makes the template wanted.
+func (k *keeper) begin() {
+	k.intent, k.reason = up, ""
+	k.flaps, k.pauseUntil, k.resumedAt = flapping{}, time.Time{}, time.Time{}
+	for _, s := range k.slots {
+		s.forget()
+	}
+	k.publish(Event{Kind: KindStart})
+}
+
+// detach starts detached processes, which are then forgotten.
+func (k *keeper) detach() outcome {
+	var failed error
+	pending := k.count
+	k.detaching += pending
+	for n := 1; n <= k.count; n++ {
+		p := &process{k: k, recipe: k.recipe, id: k.m.newID(), slot: n, state: Starting}
+		k.m.launchDetached(p, func(pid int, err error) {
+			k.detaching--
+			pending--
+			if err != nil {
+				failed = named(k.name, fmt.Errorf("%s", launchError(err)))
+				k.reason = launchError(err)
+				k.publish(Event{Kind: KindBackoff, ID: p.id, Slot: p.slot, Message: k.reason + "; not tried again"})
+				return
+			}
+			k.publish(Event{Kind: KindSpawn, ID: p.id, Slot: p.slot, PID: pid, Message: "detached"})
+		})
+	}
+	return outcome{until: func() bool { return pending == 0 }, err: func() error { return failed }}
+}
+
+func (k *keeper) stop(why string) outcome {
+	if k.recipe.Detach {
+		return outcome{} // what it started is left alone
+	}
+	before := k.m.lastID()
+	if k.intent == fresh || k.intent == up {
+		k.publish(Event{Kind: KindStop})
+	}
+	k.intent, k.why, k.restarting = down, why, nil
+	k.pauseUntil, k.reason = time.Time{}, ""
+	return outcome{until: k.without(before)}
+}
+
+func (k *keeper) remove() outcome {
+	if !k.removing && k.intent == up {
+		k.publish(Event{Kind: KindStop})
+	}
+	k.removing, k.intent, k.why, k.restarting = true, down, "removed", nil
+	return outcome{until: func() bool { return k.ended }}
+}
+
+// restartAll replaces all processes. exact says that the template was named,
+// not just met by a glob: then it is also started if it was stopped.
+func (k *keeper) restartAll(how RestartMode, exact bool) (outcome, error) {
+	switch {
+	case k.removing:
+		return outcome{}, k.gone()
+	case k.recipe.Detach && exact:
+		return outcome{}, conflictf("template %s: it is detached; start runs it again", k.name)
+	case k.recipe.Detach || k.intent != up && !exact:
+		return outcome{}, nil
+	}
+	k.publish(Event{Kind: KindRestart})
+	if k.intent != up {
+		k.begin()
+		return outcome{until: k.settled}, nil
+	}
+	r := &restarting{before: k.m.lastID(), how: how}
+	k.restarting = r
+	k.flaps, k.pauseUntil = flapping{}, time.Time{}
+	for _, s := range k.slots {
+		s.forget()
+	}
+	return outcome{
+		until: func() bool { return k.restarting != r && k.settled() },
+		err:   func() error { return r.err },
+	}, nil
+}
+
+// stopOne stops one process, which is replaced if its template is wanted.
+func (k *keeper) stopOne(p *process, kind Kind, why string) outcome {
+	k.leave(p, kind, why)
+	if p.slot <= len(k.slots) {
+		k.slots[p.slot-1].forget()
+	}
+	return outcome{until: func() bool { return !k.has(p) && (kind != KindReap || k.settled()) }}
+}
+
+func (k *keeper) scale(c Change) (int, outcome, error) {
+	if k.removing {
+		return 0, outcome{}, k.gone()
+	}
+	n := c.apply(k.count)
+	if n > MaxProcesses {
+		return 0, outcome{}, invalidf("template %s: %d processes: more than %d", k.name, n, MaxProcesses)
+	}
+	if p := k.recipe.Port; p > 0 && p+n-1 > 65535 {
+		return 0, outcome{}, invalidf("template %s: with port %d and %d processes the last port is beyond 65535", k.name, p, n)
+	}
+	k.resize(n)
+	return n, outcome{until: func() bool { return k.settled() && k.fits() }}, nil
+}
+
+func (k *keeper) resize(n int) {
+	k.publish(Event{Kind: KindUpdate, Message: fmt.Sprintf("numprocesses %d, was %d", n, k.count)})
+	k.count = n
+}
+
+// update takes a new recipe. A wanted number that was changed by scale stays,
+// unless the templates differ in theirs.
+func (k *keeper) update(r *recipe) (outcome, error) {
+	if k.removing {
+		return outcome{}, k.gone()
+	}
+	was := k.recipe
+	k.recipe = r
+	if r.wanted() != was.wanted() {
+		k.count = r.wanted()
+	}
+	same := was.sameProcess(r)
+	message := ""
+	switch {
+	case k.intent != up || k.live() == 0:
+	case same:
+		message = "without a restart"
+	default:
+		message = "replacing its processes"
+	}
+	k.publish(Event{Kind: KindUpdate, Message: message})
+	before := uint64(0)
+	if !same {
+		before = k.m.lastID()
+		k.replaceAll("updated")
+	}
+	without := k.without(before)
+	return outcome{until: func() bool { return without() && k.settled() && k.fits() }}, nil
+}
+
+// priority asks for the template's priority.
+func (k *keeper) priority() (p int) {
+	// Nothing ends the waiting, which a keeper keeps short.
+	_ = k.box.do(context.Background(), func() { p = k.recipe.Priority })
+	return p
+}
+
+// replaceAll tells all processes to stop, whose slots are then filled anew.
+func (k *keeper) replaceAll(why string) {
+	k.restarting = nil
+	for i := len(k.slots) - 1; i >= 0; i-- {
+		k.slots[i].forget()
+		for _, p := range k.slots[i].processes() {
+			k.leave(p, KindReap, why)
+		}
+	}
+}
+
+func (k *keeper) gone() error { return notFoundf("template %s: not found", k.name) }
+
+// settled says that every slot that is wanted was tried.
+func (k *keeper) settled() bool {
+	for n := 1; n <= k.size(); n++ {
+		if n > len(k.slots) {
+			return false
+		}
+		s := k.slots[n-1]
+		if s.current == nil && !k.waits(s) || s.current != nil && s.current.state != Running {
+			return false
+		}
+	}
+	return true
+}
+
+// fits says that no process is left above the wanted number.
+func (k *keeper) fits() bool {
+	for _, s := range k.slots[min(k.size(), len(k.slots)):] {
+		if s.current != nil || s.old != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// without is the condition that no process is left with an id up to last.
+func (k *keeper) without(last uint64) func() bool {
+	return func() bool {
+		for _, s := range k.slots {
+			if s.old != nil && s.old.id <= last || s.current != nil && s.current.id <= last {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func (k *keeper) has(p *process) bool {
+	s := k.at(p.slot)
+	return s != nil && (s.current == p || s.old == p)
+}
+
+func (k *keeper) at(n int) *slot {
+	if n < 1 || n > len(k.slots) {
+		return nil
+	}
+	return k.slots[n-1]
+}
+
+// selected are the processes of a selection, in the order of slots.
+func (k *keeper) selected(sel selection) []*process {
+	var all []*process
+	for _, s := range k.slots {
+		for _, p := range s.processes() {
+			if sel.process(k.name, p.slot, p.id) {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// request runs f in the keeper's mailbox and then waits for what f says.
+func (k *keeper) request(ctx context.Context, f func() (outcome, error)) error {
+	wait, err := k.ask(ctx, f)
+	if err != nil {
+		return err
+	}
+	return wait(ctx)
+}
+
+// ask runs f in the keeper's mailbox. The returned function waits for the
+// outcome, so that several keepers can be asked in order and waited for together.
+func (k *keeper) ask(ctx context.Context, f func() (outcome, error)) (func(context.Context) error, error) {
+	var o outcome
+	var err error
+	done := make(chan struct{})
+	// The request is made whether or not the caller waits for it.
+	if e := k.box.do(context.WithoutCancel(ctx), func() {
+		o, err = f()
+		if err != nil || o.until == nil {
+			close(done)
+			return
+		}
+		k.waiters = append(k.waiters, waiter{o.until, done})
+	}); e != nil {
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if o.err == nil {
+			return nil
+		}
+		var result error
+		if e := k.box.do(ctx, func() { result = o.err() }); e != nil {
+			return e
+		}
+		return result
+	}, nil
+}
+
+// notify tells those whose condition has come true.
+func (k *keeper) notify() {
+	kept := k.waiters[:0]
+	for _, w := range k.waiters {
+		if w.until() {
+			close(w.done)
+			continue
+		}
+		kept = append(kept, w)
+	}
+	clear(k.waiters[len(kept):])
+	k.waiters = kept
+	if len(kept) == 0 {
+		k.waiters = nil
+	}
+}

@@ -1,0 +1,69 @@
+package gaffer
+
+import (
+	"time"
+
+	"github.com/gafferpm/gaffer/internal/output"
+)
+
+// slot is one of the places of a template that want a process. It belongs to the
+// template's keeper.
+type slot struct {
+	n       int
+	current *process // nil while the slot is empty
+	old     *process // with an overlap, the one that current replaces
+
+	crashes  int       // in a row
+	restarts int       // crashes that were followed by a new process
+	crashed  bool      // the next process follows a crash
+	retryAt  time.Time // before which nothing is started
+	reason   string    // why the slot is empty
+	since    time.Time // since when
+	lastExit *Exit
+	lastLog  *output.Log[*process] // what the process before wrote
+}
+
+// processes are those that are in the slot, old ones first.
+func (s *slot) processes() []*process {
+	var all []*process
+	for _, p := range [...]*process{s.old, s.current} {
+		if p != nil {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// forget starts the slot's history anew: what it waits for is given up.
+func (s *slot) forget() {
+	s.crashes, s.crashed, s.retryAt, s.reason = 0, false, time.Time{}, ""
+}
+
+// status is the slot as others see it. paused says that the template flaps.
+func (s *slot) status(paused State) Process {
+	st := Process{Slot: s.n, Restarts: s.restarts, LastExit: s.lastExit}
+	if p := s.current; p != nil {
+		st.ID, st.State, st.Since = p.id, p.state, p.since
+		if p.os != nil {
+			st.PID = p.os.PID()
+		}
+		st.Reason = p.why
+		return st
+	}
+	st.State, st.Since, st.Reason = paused, s.since, s.reason
+	if paused == "" {
+		st.State, st.RetryAt = InBackoff, s.retryAt
+	}
+	return st
+}
+
+// empties takes a process that has ended, or was never started, out of the slot.
+func (s *slot) empties(p *process) {
+	if s.old == p {
+		s.old = nil
+		return
+	}
+	if s.current == p {
+		s.current, s.since = nil, time.Now()
+	}
+}

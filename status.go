@@ -1,0 +1,90 @@
+package gaffer
+
+// info is the template and how it is.
+func (k *keeper) info() Info {
+	t := k.recipe.clone()
+	return Info{Template: t, Status: k.status()}
+}
+
+func (k *keeper) status() Status {
+	st := Status{
+		Name: k.name, Group: groupOf(k.name), State: k.state(), Active: "stopped",
+		MaxProcesses: k.count, Reason: k.reason, Processes: []Process{},
+	}
+	if k.intent == up {
+		st.Active = "active"
+	}
+	for _, s := range k.slots {
+		st.Restarts += s.restarts
+		if s.current != nil && s.current.state == Running {
+			st.Running++
+		}
+		if p, ok := k.slotStatus(s); ok {
+			st.Processes = append(st.Processes, p)
+		}
+	}
+	if st.Reason == "" {
+		st.Reason = k.waitReason()
+	}
+	return st
+}
+
+// slotStatus is how a slot is; what is left of one that is not wanted and has
+// no process is shown as stopped as long as it can tell how it ended.
+func (k *keeper) slotStatus(s *slot) (Process, bool) {
+	switch {
+	case s.current != nil:
+		return s.status(""), true
+	case s.old != nil:
+		o := slot{n: s.n, current: s.old, restarts: s.restarts, lastExit: s.lastExit}
+		return o.status(""), true
+	case s.n <= k.size() && !k.pauseUntil.IsZero():
+		p := s.status(InFlapping)
+		p.RetryAt = k.pauseUntil
+		return p, true
+	case s.n <= k.size() && !s.retryAt.IsZero():
+		return s.status(""), true
+	case s.n <= k.size():
+		return s.status(Starting), true
+	case k.intent == failed:
+		return s.status(Failed), s.lastExit != nil
+	}
+	return s.status(Stopped), s.lastExit != nil
+}
+
+// state is the word a person wants for the template.
+func (k *keeper) state() State {
+	switch {
+	case k.live() > 0 && k.size() == 0:
+		return Stopping
+	case k.intent == failed:
+		return Failed
+	case k.intent != up || k.recipe.Detach:
+		return Stopped
+	case !k.pauseUntil.IsZero():
+		return InFlapping
+	}
+	state := Running
+	for n := 1; n <= k.size(); n++ {
+		s := k.at(n)
+		switch {
+		case s == nil || s.current != nil && s.current.state == Starting:
+			state = Starting
+		case s.current == nil && !s.retryAt.IsZero():
+			return InBackoff
+		case s.current == nil:
+			state = Starting
+		}
+	}
+	return state
+}
+
+// waitReason is why the first slot that waits is empty.
+func (k *keeper) waitReason() string {
+	for n := 1; n <= k.size(); n++ {
+		if s := k.at(n); s != nil && s.current == nil && k.waits(s) {
+			return s.reason
+		}
+	}
+	return ""
+}

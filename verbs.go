@@ -1,0 +1,214 @@
+package gaffer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"syscall"
+
+	"github.com/gafferpm/gaffer/internal/proc"
+)
+
+// Add implements Controller. Before Run it only registers.
+func (m *Manager) Add(ctx context.Context, t Template) error {
+	r, err := newRecipe(t, m.env, m.instance)
+	if err != nil {
+		return err
+	}
+	k, runs, err := m.register(r)
+	if err != nil {
+		return err
+	}
+	return k.request(ctx, func() (outcome, error) {
+		k.publish(Event{Kind: KindCreate})
+		if !runs || !r.starts() {
+			return outcome{}, nil
+		}
+		return k.start()
+	})
+}
+
+// Update implements Controller.
+func (m *Manager) Update(ctx context.Context, t Template) error {
+	r, err := newRecipe(t, m.env, m.instance)
+	if err != nil {
+		return err
+	}
+	_, found, err := m.resolve(Target(r.Name))
+	if err != nil {
+		return err
+	}
+	k := found[0]
+	return k.request(ctx, func() (outcome, error) { return k.update(r) })
+}
+
+// Remove implements Controller.
+func (m *Manager) Remove(ctx context.Context, target Target) error {
+	_, found, err := m.templates(target)
+	if err != nil {
+		return err
+	}
+	return m.inReverse(ctx, found, func(k *keeper) (outcome, error) { return k.remove(), nil })
+}
+
+// Start implements Controller.
+func (m *Manager) Start(ctx context.Context, target Target) error {
+	if err := m.open(); err != nil {
+		return err
+	}
+	_, found, err := m.templates(target)
+	if err != nil {
+		return err
+	}
+	return m.inOrder(ctx, found, (*keeper).start)
+}
+
+// Stop implements Controller. A detached template can't be stopped: ErrConflict
+// when it is named, passed over when a glob meets it.
+func (m *Manager) Stop(ctx context.Context, target Target) error {
+	sel, found, err := m.resolve(target)
+	switch {
+	case err != nil:
+		return err
+	case sel.one():
+		return m.process(ctx, target, func(k *keeper, p *process) (outcome, error) {
+			return k.stopOne(p, KindStopPID, "stopped"), nil
+		})
+	}
+	return m.inReverse(ctx, found, func(k *keeper) (outcome, error) {
+		if k.recipe.Detach && sel.exact() {
+			return outcome{}, conflictf("template %s: it is detached and left alone", k.name)
+		}
+		return k.stop("stopped"), nil
+	})
+}
+
+// Restart implements Controller. A template that is named is also started if it
+// was stopped; a glob meets only those that are started. A Restart of All
+// restarts the apps first.
+func (m *Manager) Restart(ctx context.Context, target Target, how RestartMode) error {
+	if err := m.open(); err != nil {
+		return err
+	}
+	sel, found, err := m.resolve(target)
+	switch {
+	case err != nil:
+		return err
+	case sel.one():
+		return m.process(ctx, target, func(k *keeper, p *process) (outcome, error) {
+			return k.stopOne(p, KindReap, "restarted"), nil
+		})
+	case target == All:
+		if err := m.restartApps(ctx); err != nil {
+			return err
+		}
+	}
+	return m.inOrder(ctx, found, func(k *keeper) (outcome, error) { return k.restartAll(how, sel.exact()) })
+}
+
+func (m *Manager) restartApps(ctx context.Context) error {
+	m.mu.Lock()
+	apps := slices.Clone(m.apps)
+	m.mu.Unlock()
+	for _, app := range apps {
+		if err := app.Restart(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Scale implements Controller.
+func (m *Manager) Scale(ctx context.Context, target Target, change Change) (map[string]int, error) {
+	if err := change.check(); err != nil {
+		return nil, err
+	}
+	_, found, err := m.templates(target)
+	if err != nil {
+		return nil, err
+	}
+	wanted := make(map[string]int, len(found))
+	err = m.inOrder(ctx, found, func(k *keeper) (outcome, error) {
+		n, o, err := k.scale(change)
+		if err == nil {
+			wanted[k.name] = n
+		}
+		return o, err
+	})
+	return wanted, err
+}
+
+// Signal implements Controller. ErrConflict: a template is named that runs no
+// process, or is detached.
+func (m *Manager) Signal(ctx context.Context, target Target, sig Signal) error {
+	if sig < 1 || sig > 64 {
+		return invalidf("signal %d: want a number from 1 to 64", int(sig))
+	}
+	sel, found, err := m.resolve(target)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	sent := 0
+	for _, k := range found {
+		errs = append(errs, k.box.do(ctx, func() {
+			for _, p := range k.selected(sel) {
+				if p.os == nil {
+					continue
+				}
+				sent++
+				if err := p.os.Signal(syscall.Signal(sig)); err != nil && !errors.Is(err, proc.ErrClosed) {
+					errs = append(errs, named(p.name(), err))
+				}
+			}
+		}))
+	}
+	if err := errors.Join(errs...); err != nil || sent > 0 || !sel.exact() {
+		return err
+	}
+	if sel.one() {
+		return notFoundf("%s: no process runs there", target)
+	}
+	return conflictf("%s: no process runs", target)
+}
+
+// List implements Controller.
+func (m *Manager) List(ctx context.Context, target Target) ([]Info, error) {
+	sel, found, err := m.resolve(target)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Info, 0, len(found))
+	for _, k := range found {
+		err := k.box.do(ctx, func() {
+			if sel.id == 0 || len(k.selected(sel)) > 0 {
+				list = append(list, k.info())
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(list) == 0 && sel.exact() {
+		return nil, notFoundf("%s: not found", target)
+	}
+	return list, nil
+}
+
+// Groups implements Controller.
+func (m *Manager) Groups(context.Context) ([]Group, error) {
+	var groups []Group
+	for _, k := range m.snapshot() {
+		name := groupOf(k.name)
+		if name == "" {
+			continue
+		}
+		i := slices.IndexFunc(groups, func(g Group) bool { return g.Name == name })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, Group{Name: name})
+		}
+		groups[i].Members = append(groups[i].Members, k.name)
+	}
+	return groups, nil
+}
