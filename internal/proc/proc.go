@@ -18,8 +18,14 @@ type Spec struct {
 	Path string   // the program; with a slash and not absolute, it is relative to Dir
 	Args []string // argv, its first word included
 	Env  []string // the whole environment, "NAME=value"
-	Dir  string   // working directory; "" is the caller's
-	Cred *Cred    // nil: the caller's
+
+	// Token is an entry of Env that no other process of this Host has. Together
+	// with the one of Options it finds descendants that left the session and lost
+	// their parents. "": they are not looked for by their environment.
+	Token string
+
+	Dir  string // working directory; "" is the caller's
+	Cred *Cred  // nil: the caller's
 
 	Outputs int  // 0: both discarded, 1: stdout captured and stderr discarded, 2: both captured
 	Merge   bool // with Outputs 2: stderr goes into stdout's stream
@@ -84,7 +90,12 @@ type Options struct {
 	Subreaper bool
 	// NoCgroup keeps the host from using cgroups although it could.
 	NoCgroup bool
-	Logger   *slog.Logger // nil: discard
+	// Token is an entry of every Spec's Env that tells the processes of this Host
+	// from those of other programs; see Spec.Token. "": Spec.Token does that alone.
+	Token  string
+	Logger *slog.Logger // nil: discard
+
+	engine engine // for tests: which of the ways to do it, when several are there
 }
 
 // ErrClosed is what a closed Host or an ended Process answers.

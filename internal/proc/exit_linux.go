@@ -1,0 +1,73 @@
+package proc
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// exited is called by the poller when the main process has ended.
+func (c *child) exited() {
+	exit, ended := c.reap()
+	if !ended {
+		return
+	}
+	p := c.host.poller
+	p.drop(c.slots[0])
+	p.drain(c)
+	c.closeInputs()
+	c.host.tree.exited(c, exit)
+}
+
+// reap buries the main process, if it has ended. From then on its number may be
+// somebody else's, but its pidfd still knows the process group.
+func (c *child) reap() (exit Exit, ended bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	exit, ended, err := tryReap(int(c.pidfd))
+	if err != nil {
+		// Somebody else has waited for it, or SIGCHLD is ignored.
+		exit, ended = lostExit(int(c.pidfd)), true
+	}
+	if ended {
+		exit.Time = time.Now()
+		c.ended = true
+	}
+	return exit, ended
+}
+
+func (c *child) closeInputs() {
+	for _, in := range c.inputs {
+		if in != nil {
+			_ = in.file.Close()
+		}
+	}
+}
+
+// finish is the last that happens to a process.
+func (c *child) finish(exit Exit) {
+	c.mu.Lock()
+	_ = unix.Close(int(c.pidfd))
+	c.pidfd = -1
+	c.mu.Unlock()
+	if !c.detach {
+		c.handler.Exited(exit)
+	}
+}
+
+// unwatched ends a process that could not be watched although it was started:
+// its end is all that its handler hears of.
+func (c *child) unwatched(channels channels, reason error) {
+	c.host.log.Error("process can't be watched: killed", "reason", reason)
+	_ = c.SignalGroup(unix.SIGKILL)
+	exit, err := reap(int(c.pidfd))
+	if err != nil {
+		exit = lostExit(int(c.pidfd))
+	}
+	exit.Time = time.Now()
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	channels.closeOurs()
+	c.host.poller.post(func() { c.finish(exit) })
+}

@@ -1,0 +1,83 @@
+package proc
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// forker starts processes by the syscall package, where the kernel, a filter of
+// system calls or the architecture don't allow anything better. It copies the
+// whole descriptor table for each start, and signals that this program ignores
+// stay ignored in what it starts.
+type forker struct {
+	null int
+}
+
+func (f *forker) close() {}
+
+func (f *forker) spawn(l *launch) (pid, pidfd int, err error) {
+	spec := l.spec
+	attr := syscall.ProcAttr{Dir: spec.Dir, Env: spec.Env, Files: make([]uintptr, len(l.fds))}
+	for i, fd := range l.fds {
+		if fd < 0 {
+			fd = f.null
+		}
+		attr.Files[i] = uintptr(fd)
+	}
+	pidfd = -1
+	attr.Sys = &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}
+	if l.cgroup >= 0 {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, l.cgroup
+	}
+	if spec.changesUser() {
+		attr.Sys.Credential = &syscall.Credential{Uid: spec.Cred.UID, Gid: spec.Cred.GID, Groups: spec.Cred.Groups}
+	}
+	pid, err = syscall.ForkExec(spec.Path, spec.Args, &attr)
+	if err != nil {
+		return 0, -1, f.fault(spec, err)
+	}
+	if pidfd >= 0 {
+		return pid, pidfd, nil
+	}
+	pidfd, err = unix.PidfdOpen(pid, 0)
+	if err != nil {
+		_ = unix.Kill(-pid, unix.SIGKILL) // not waited for yet: the number is still its own
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+		return 0, -1, spec.fault(stepFork, errnoOf(err))
+	}
+	return pid, pidfd, nil
+}
+
+// fault guesses what was in the way: the syscall package gives the number alone.
+func (f *forker) fault(spec *Spec, err error) error {
+	errno := errnoOf(err)
+	switch errno {
+	case syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE:
+		return spec.fault(stepFork, errno)
+	case syscall.EPERM:
+		if spec.changesUser() {
+			return spec.fault(stepUID, errno)
+		}
+	}
+	if spec.Dir != "" {
+		info, err := os.Stat(spec.Dir)
+		if err != nil {
+			return spec.fault(stepDir, errnoOf(err))
+		}
+		if !info.IsDir() {
+			return spec.fault(stepDir, syscall.ENOTDIR)
+		}
+	}
+	return spec.fault(stepExec, errno)
+}
+
+func errnoOf(err error) syscall.Errno {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return syscall.EIO
+}

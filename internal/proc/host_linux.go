@@ -1,0 +1,169 @@
+package proc
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// direct is the Host of kernels with pidfds.
+//
+// mu serialises starts and guards closed.
+type direct struct {
+	poller *poller
+	tree   *tree
+	null   *os.File
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	spawner spawner
+	closed  bool
+}
+
+func newStarter(o Options) (starter, error) {
+	if o.engine == enginePortable || !havePidfd() {
+		return newPortable(o)
+	}
+	return newDirect(o)
+}
+
+// havePidfd says whether the kernel has pidfds and lets us use them.
+func havePidfd() bool {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return signalPidfd(fd, 0) == nil
+}
+
+func newDirect(o Options) (_ *direct, err error) {
+	d := &direct{log: o.Logger}
+	defer func() {
+		if err != nil {
+			d.release()
+		}
+	}()
+	if d.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+		return nil, err
+	}
+	null, err := descriptor(d.null)
+	if err != nil {
+		return nil, err
+	}
+	if d.spawner, err = newSpawner(o, null); err != nil {
+		return nil, err
+	}
+	if d.poller, err = newPoller(); err != nil {
+		return nil, err
+	}
+	if d.tree, err = newTree(o, d); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func newSpawner(o Options, null int) (spawner, error) {
+	if o.engine == engineForkExec {
+		return &forker{null}, nil
+	}
+	s, err := newVforker(null, ignoredSignals(), originalLimit())
+	if err == nil || o.engine == engineVfork {
+		return s, err
+	}
+	o.Logger.Debug("starting processes the slow way", "reason", err)
+	return &forker{null}, nil
+}
+
+// release closes what newDirect opened.
+func (d *direct) release() {
+	if d.tree != nil {
+		d.tree.close()
+	}
+	if d.poller != nil {
+		d.poller.close()
+	}
+	if d.spawner != nil {
+		d.spawner.close()
+	}
+	if d.null != nil {
+		_ = d.null.Close()
+	}
+}
+
+func (d *direct) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	d.closed = true
+	d.release()
+	return nil
+}
+
+func (d *direct) Start(spec *Spec, h Handler) error {
+	if err := spec.check(); err != nil {
+		return err
+	}
+	channels, err := openChannels(spec)
+	if err != nil {
+		return err
+	}
+	c, err := d.spawn(spec, h, &channels)
+	runtime.KeepAlive(spec.Files)
+	channels.closeTheirs()
+	if err != nil {
+		channels.closeOurs()
+		return err
+	}
+	h.Started(c)
+	if err := d.poller.watchChild(c, channels.sources); err != nil {
+		go c.unwatched(channels, fmt.Errorf("process %d: %w", c.pid, err))
+	}
+	return nil
+}
+
+// spawn makes the process, but does not watch it yet.
+func (d *direct) spawn(spec *Spec, h Handler, channels *channels) (*child, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, ErrClosed
+	}
+	leaf, cgroup := d.tree.leaf(spec)
+	l := launch{spec: spec, fds: channels.fds, cgroup: cgroup}
+	pid, pidfd, err := d.spawnOffMainThread(&l)
+	d.tree.started(leaf, cgroup, pid, err)
+	if err != nil {
+		return nil, err
+	}
+	return &child{
+		host: d, handler: h, started: time.Now(), token: spec.Token, detach: spec.Detach,
+		pid: int32(pid), pidfd: int32(pidfd), leaf: leaf, inputs: channels.inputs,
+	}, nil
+}
+
+// spawnOffMainThread keeps our processes out of the main thread's list of
+// children, which is where the kernel puts orphans.
+func (d *direct) spawnOffMainThread(l *launch) (pid, pidfd int, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if unix.Gettid() != os.Getpid() {
+		return d.spawner.spawn(l)
+	}
+	done := make(chan struct{})
+	go func() { // cannot run on this thread, which is locked
+		defer close(done)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		pid, pidfd, err = d.spawner.spawn(l)
+	}()
+	<-done
+	return pid, pidfd, err
+}

@@ -1,0 +1,57 @@
+package proc
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// programs are what the tests start: this test binary, under another name in
+// GAFFER_TEST_PROGRAM. A program that no test starts fails the run.
+var programs = map[string]func(args []string) int{}
+
+const programVariable = "GAFFER_TEST_PROGRAM"
+
+// started records the programs that tests have asked for.
+var started sync.Map
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(programVariable); name != "" {
+		program, ok := programs[name]
+		if !ok {
+			fmt.Fprintf(os.Stderr, "program %q: not found\n", name)
+			os.Exit(99)
+		}
+		os.Exit(program(os.Args[1:]))
+	}
+	status := m.Run()
+	if status == 0 && wholeRun() {
+		status = unusedPrograms()
+	}
+	os.Exit(status)
+}
+
+// wholeRun says whether all tests were run: then all programs must have been used.
+func wholeRun() bool {
+	return !slices.ContainsFunc(os.Args[1:], func(arg string) bool {
+		for _, flag := range [...]string{"-test.run=", "-test.skip=", "-test.bench=", "-test.fuzz=", "-test.list=", "-test.short"} {
+			if len(arg) > len(flag) && arg[:len(flag)] == flag || arg == "-test.short=true" {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func unusedPrograms() int {
+	status := 0
+	for name := range programs {
+		if _, ok := started.Load(name); !ok {
+			fmt.Fprintf(os.Stderr, "program %q: no test starts it\n", name)
+			status = 1
+		}
+	}
+	return status
+}

@@ -1,0 +1,3 @@
+package proc
+
+func scriptInterpreter(dir, name string) string { return "" }

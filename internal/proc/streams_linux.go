@@ -1,0 +1,181 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// source is a descriptor of ours that a process writes to.
+type source struct {
+	fd     int
+	stream int
+}
+
+// input is a stream that is written to by callers and read by a process.
+type input struct {
+	file *os.File      // non-blocking; closed by the poller when the process has ended
+	turn chan struct{} // holds one token; who has it writes
+}
+
+func newInput(fd int, name string) *input {
+	in := &input{file: os.NewFile(uintptr(fd), name), turn: make(chan struct{}, 1)}
+	in.turn <- struct{}{}
+	return in
+}
+
+// write writes all of data, or as much as ctx and the process allow.
+func (in *input) write(ctx context.Context, data []byte) (int, error) {
+	select {
+	case <-in.turn:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	defer func() { in.turn <- struct{}{} }()
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = in.file.SetWriteDeadline(time.Unix(1, 0))
+		close(interrupted)
+	})
+	n, err := in.file.Write(data)
+	if !stop() {
+		<-interrupted
+		_ = in.file.SetWriteDeadline(time.Time{})
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, ctx.Err()
+	case errors.Is(err, os.ErrClosed), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
+		return n, ErrClosed
+	}
+	return n, err
+}
+
+// channels are the ends of all that connects a process with us.
+type channels struct {
+	fds     []int    // the child's, by its own numbers; -1 is the null device
+	theirs  []int    // those of them that we opened and close after the start
+	sources []source // ours to read
+	inputs  []*input // ours to write: stdin, then the custom streams; nil where there is none
+}
+
+// openChannels opens what spec asks for, or nothing at all.
+func openChannels(spec *Spec) (c channels, err error) {
+	c.fds = make([]int, 3, 3+len(spec.Files)+spec.Streams)
+	c.fds[0], c.fds[1], c.fds[2] = -1, -1, -1
+	for i, f := range spec.Files {
+		fd, err := descriptor(f)
+		if err != nil {
+			return c, fmt.Errorf("file %d: %w", i, err)
+		}
+		c.fds = append(c.fds, fd)
+	}
+	if spec.Detach {
+		return c, nil
+	}
+	defer func() {
+		if err != nil {
+			c.closeTheirs()
+			c.closeOurs()
+		}
+	}()
+
+	if spec.Input {
+		if err := c.openStdin(spec.Streams); err != nil {
+			return c, err
+		}
+	}
+	for i := range spec.Outputs {
+		if i == 1 && spec.Merge {
+			c.fds[Stderr] = c.fds[Stdout]
+			break
+		}
+		if err := c.openOutput(Stdout + i); err != nil {
+			return c, err
+		}
+	}
+	for i := range spec.Streams {
+		if err := c.openStream(i); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+func (c *channels) openStdin(streams int) error {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("stdin: %w", err)
+	}
+	c.fds[Stdin] = p[0]
+	c.theirs = append(c.theirs, p[0])
+	if err := unix.SetNonblock(p[1], true); err != nil {
+		_ = unix.Close(p[1])
+		return fmt.Errorf("stdin: %w", err)
+	}
+	c.inputs = append(make([]*input, 0, 1+streams), newInput(p[1], "stdin"))
+	return nil
+}
+
+func (c *channels) openOutput(stream int) error {
+	name := [...]string{Stdout: "stdout", Stderr: "stderr"}[stream]
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	c.fds[stream] = p[1]
+	c.theirs = append(c.theirs, p[1])
+	c.sources = append(c.sources, source{p[0], stream})
+	if err := unix.SetNonblock(p[0], true); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func (c *channels) openStream(i int) error {
+	if len(c.inputs) == 0 {
+		c.inputs = append(c.inputs, nil) // stdin's place
+	}
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("stream %d: %w", i, err)
+	}
+	c.fds = append(c.fds, p[1])
+	c.theirs = append(c.theirs, p[1])
+	if err := unix.SetNonblock(p[0], true); err != nil {
+		_ = unix.Close(p[0])
+		return fmt.Errorf("stream %d: %w", i, err)
+	}
+	c.sources = append(c.sources, source{p[0], Custom + i})
+	c.inputs = append(c.inputs, newInput(p[0], "stream"))
+	return nil
+}
+
+func (c *channels) closeTheirs() {
+	for _, fd := range c.theirs {
+		_ = unix.Close(fd)
+	}
+	c.theirs = nil
+}
+
+// closeOurs is for a start that failed; of a process that ran, the poller closes them.
+func (c *channels) closeOurs() {
+	for _, s := range c.sources {
+		if s.stream < Custom { // the others belong to their input
+			_ = unix.Close(s.fd)
+		}
+	}
+	for _, in := range c.inputs {
+		if in != nil {
+			_ = in.file.Close()
+		}
+	}
+}
