@@ -1,0 +1,131 @@
+// Package config turns files into templates: gaffer.toml, Procfile, and the
+// variables beside them. Load reads a file, Find looks for one. Errors list
+// every fault, with the line and what was expected.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gafferpm/gaffer"
+)
+
+// The files that Find looks for, in that order.
+const (
+	TOMLName     = "gaffer.toml"
+	ProcfileName = "Procfile"
+)
+
+// Options say how to read a file. The zero value is good.
+type Options struct {
+	// EnvFiles are read after the file's own; later ones win.
+	EnvFiles []string
+	// Port is the PORT of a Procfile's first entry. 0: PORT of the variables
+	// beside it or of Environ, else 5000.
+	Port int
+	// Counts replaces the numprocesses of templates, by name.
+	Counts map[string]int
+	// Environ is gaffer's own environment, as of os.Environ, which is what nil means.
+	Environ []string
+}
+
+// File is what a file says.
+type File struct {
+	Path      string            // as it was given
+	Templates []gaffer.Template // in the order of definition
+	Read      []string          // every file that was read, included ones and env files too
+}
+
+// Find is the file of a directory: gaffer.toml, else Procfile.
+func Find(dir string) (string, error) {
+	for _, name := range []string{TOMLName, ProcfileName} {
+		path := filepath.Join(dir, name)
+		_, err := os.Stat(path)
+		if err == nil {
+			return path, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", pathError(path, err)
+		}
+	}
+	where := dir
+	if abs, err := filepath.Abs(dir); err == nil {
+		where = abs
+	}
+	return "", fmt.Errorf("no %s and no %s in %s: %w; write a Procfile with a line such as `web: ./server --port $PORT`, or name a file with -f",
+		TOMLName, ProcfileName, where, gaffer.ErrNotFound)
+}
+
+// Load reads a file: one that ends in .toml as gaffer.toml, any other as a
+// Procfile. What it says is checked as far as that is possible without
+// looking for programs and users; everything that is wrong is in the error.
+func Load(path string, o Options) (*File, error) {
+	if o.Environ == nil {
+		o.Environ = os.Environ()
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, pathError(path, err)
+	}
+	l := &loader{Options: o, dir: dir, file: &File{Path: path}}
+	if strings.EqualFold(filepath.Ext(path), ".toml") {
+		err = l.loadTOML(path)
+	} else {
+		err = l.loadProcfile(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.file, nil
+}
+
+// loader reads one file and what it includes.
+type loader struct {
+	Options
+	dir  string // of the file, absolute
+	file *File
+}
+
+// setCounts replaces the numprocesses of those templates that Counts names.
+func (l *loader) setCounts() error {
+	var names []string
+	for i := range l.file.Templates {
+		t := &l.file.Templates[i]
+		names = append(names, t.Name)
+		if n, ok := l.Counts[t.Name]; ok {
+			t.NumProcesses = &n
+		}
+	}
+	var errs []error
+	for name, n := range l.Counts {
+		switch {
+		case !slices.Contains(names, name):
+			errs = append(errs, UnknownName(name, names))
+		case n < 0:
+			errs = append(errs, fmt.Errorf("%s=%d: the number of processes must not be negative: %w", name, n, gaffer.ErrInvalid))
+		case n > gaffer.MaxProcesses:
+			errs = append(errs, fmt.Errorf("%s=%d: more than %d processes: %w", name, n, gaffer.MaxProcesses, gaffer.ErrInvalid))
+		}
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}
+
+// UnknownName says that there is no template of a name, and which there are.
+func UnknownName(name string, known []string) error {
+	hint := ""
+	if k := nearest(name, known); k != "" {
+		hint = fmt.Sprintf("; did you mean %s?", k)
+	} else if len(known) > 0 {
+		hint = "; there are " + strings.Join(known, ", ")
+	}
+	return fmt.Errorf("template %s: %w%s", name, gaffer.ErrNotFound, hint)
+}
+
+// literal protects the dollars of a path from being read as variables.
+func literal(path string) string { return strings.ReplaceAll(path, "$", "$$") }

@@ -1,0 +1,258 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/config"
+)
+
+// write makes the files of a txtar-like map below a new directory.
+func write(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// load reads a file of those, with an environment of nothing.
+func load(t *testing.T, dir, name string, o config.Options) (*config.File, error) {
+	t.Helper()
+	if o.Environ == nil {
+		o.Environ = []string{}
+	}
+	return config.Load(filepath.Join(dir, name), o)
+}
+
+func TestTOMLReadsEveryField(t *testing.T) {
+	dir := write(t, map[string]string{"gaffer.toml": `
+[process.web]
+cmd = "./web --port $PORT"
+args = ["a", "b c"]
+env = { A = "1", "B.C" = "2" }
+env_files = ["web.env", "/dev/null"]
+os_env = false
+cwd = "sub"
+uid = 1000
+gid = "adm"
+shell = true
+detach = false
+numprocesses = 0x2
+priority = -1
+start = false
+redirect_output = ["out", "out"]
+redirect_input = true
+custom_streams = ["ctl"]
+graceful_timeout = 2.5
+stop_signal = "int"
+port = 3_000
+
+[process.web.flapping]
+attempts = 3
+window = "1m"
+retry_in = 7
+max_retry = -1
+
+[process.web.backoff]
+first = "1ms"
+factor = 3
+max = "1s"
+jitter = 0.5
+reset_after = "5s"
+`, "web.env": "X=1\n"})
+	// The null device is no regular file: one fault, and then without it.
+	if _, err := load(t, dir, "gaffer.toml", config.Options{}); err == nil || !strings.Contains(err.Error(), "/dev/null: is not a regular file") {
+		t.Fatalf("got %v, want an error about /dev/null", err)
+	}
+	replaceIn(t, filepath.Join(dir, "gaffer.toml"), `, "/dev/null"`, "")
+
+	f, err := load(t, dir, "gaffer.toml", config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := func(d time.Duration) *gaffer.Duration { return new(gaffer.Duration(d)) }
+	want := gaffer.Template{
+		Name: "web", Cmd: "./web --port $PORT", Args: gaffer.Args{"a", "b c"},
+		Env: map[string]string{"A": "1", "B.C": "2"}, EnvFiles: []string{filepath.Join(dir, "web.env")},
+		OSEnv: new(false), Cwd: filepath.Join(dir, "sub"), UID: "1000", GID: "adm", Shell: true,
+		NumProcesses: new(2), Priority: -1, Start: new(false),
+		RedirectOutput: []string{"out", "out"}, RedirectInput: true, CustomStreams: []string{"ctl"},
+		GracefulTimeout: d(2500 * time.Millisecond), StopSignal: 2, Port: 3000,
+		Flapping: &gaffer.Flapping{Attempts: 3, Window: gaffer.Duration(time.Minute), RetryIn: d(7 * time.Second), MaxRetry: new(-1)},
+		Backoff: &gaffer.Backoff{
+			First: d(time.Millisecond), Factor: 3, Max: d(time.Second), Jitter: new(0.5), ResetAfter: d(5 * time.Second),
+		},
+	}
+	if diff := cmp.Diff([]gaffer.Template{want}, f.Templates); diff != "" {
+		t.Error(diff)
+	}
+	// What the file above leaves at its zero value, nobody can see to be read.
+	for _, name := range zeroFields(f.Templates[0]) {
+		if name != "Detach" {
+			t.Errorf("field %s is not in this test", name)
+		}
+	}
+}
+
+func replaceIn(t *testing.T, path, old, with string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(b), old, with)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func zeroFields(t gaffer.Template) (names []string) {
+	v := reflect.ValueOf(t)
+	for i := range v.NumField() {
+		if v.Field(i).IsZero() {
+			names = append(names, v.Type().Field(i).Name)
+		}
+	}
+	return names
+}
+
+func TestTOMLKeepsTheOrderOfTheFile(t *testing.T) {
+	dir := write(t, map[string]string{"gaffer.toml": `
+process.zeta = { cmd = "true" }
+[process."jobs:mail"]
+cmd = "true"
+[process.alpha]
+cmd = "true"
+[process.alpha.env]
+A = "1"
+[process.beta]
+cmd = "true"
+`})
+	f, err := load(t, dir, "gaffer.toml", config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"zeta", "jobs:mail", "alpha", "beta"}, names(f)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func names(f *config.File) (names []string) {
+	for _, t := range f.Templates {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+func TestTOMLDefaultsToTheFilesDirectory(t *testing.T) {
+	dir := write(t, map[string]string{
+		"a$b/gaffer.toml": "[process.web]\ncmd = 'true'\n[process.sub]\ncmd = 'true'\ncwd = './x'\n" +
+			"[process.abs]\ncmd = 'true'\ncwd = '/'\n[process.var]\ncmd = 'true'\ncwd = '$HOME/x'\n",
+	})
+	f, err := load(t, dir, "a$b/gaffer.toml", config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := dir + "/a$$b"
+	for i, want := range []string{base, base + "/x", "/", "$HOME/x"} {
+		if got := f.Templates[i].Cwd; got != want {
+			t.Errorf("%s: cwd %s, want %s", f.Templates[i].Name, got, want)
+		}
+	}
+}
+
+func TestTOMLReadsWindowsFiles(t *testing.T) {
+	dir := write(t, map[string]string{"gaffer.toml": "\xef\xbb\xbf[process.web]\r\ncmd = \"true\"\r\n"})
+	f, err := load(t, dir, "gaffer.toml", config.Options{})
+	if err != nil || f.Templates[0].Cmd != "true" {
+		t.Fatalf("got %v, %v", f, err)
+	}
+}
+
+func TestTOMLSplitsArgsGivenAsText(t *testing.T) {
+	dir := write(t, map[string]string{"gaffer.toml": "[process.web]\ncmd = 'true'\nargs = \"a 'b c'\"\n"})
+	f, err := load(t, dir, "gaffer.toml", config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(gaffer.Args{"a", "b c"}, f.Templates[0].Args); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTOMLIncludesFiles(t *testing.T) {
+	dir := write(t, map[string]string{
+		"gaffer.toml":   "include = ['conf.d/*.toml', 'more.toml']\n[process.web]\ncmd = 'true'\n",
+		"conf.d/b.toml": "[process.b]\ncmd = 'true'\n",
+		"conf.d/a.toml": "[process.a]\ncmd = 'true'\n",
+		"conf.d/c.txt":  "not read",
+		"more.toml":     "[process.more]\ncmd = 'true'\n",
+	})
+	f, err := load(t, dir, "gaffer.toml", config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"web", "a", "b", "more"}, names(f)); diff != "" {
+		t.Error(diff)
+	}
+	if want := filepath.Join(dir, "conf.d"); f.Templates[1].Cwd != want {
+		t.Errorf("cwd %s, want %s", f.Templates[1].Cwd, want)
+	}
+	if len(f.Read) != 4 {
+		t.Errorf("read %v, want 4 files", f.Read)
+	}
+}
+
+func TestTOMLCountsReplaceNumprocesses(t *testing.T) {
+	dir := write(t, map[string]string{"gaffer.toml": "[process.web]\ncmd = 'true'\nport = 65530\n[process.x]\ncmd = 'true'\n"})
+	f, err := load(t, dir, "gaffer.toml", config.Options{Counts: map[string]int{"web": 3, "x": 0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *f.Templates[0].NumProcesses != 3 || *f.Templates[1].NumProcesses != 0 {
+		t.Errorf("got %d and %d", *f.Templates[0].NumProcesses, *f.Templates[1].NumProcesses)
+	}
+	for want, counts := range map[string]map[string]int{
+		"template wbe: not found; did you mean web?":       {"wbe": 1},
+		"template other: not found; there are web, x":      {"other": 1},
+		"x=-1: the number of processes must not be negati": {"x": -1},
+		"template web: with 7 processes the last port is":  {"web": 7},
+	} {
+		_, err := load(t, dir, "gaffer.toml", config.Options{Counts: counts})
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v: got %v, want %s", counts, err, want)
+		}
+	}
+}
+
+func TestEnvFilesAreAddedToEachTemplate(t *testing.T) {
+	dir := write(t, map[string]string{
+		"gaffer.toml": "[process.a]\ncmd = 'true'\nenv_files = ['a.env']\n[process.b]\ncmd = 'true'\n",
+		"a.env":       "A=1\n", "extra.env": "A=2\n",
+	})
+	extra := filepath.Join(dir, "extra.env")
+	f, err := load(t, dir, "gaffer.toml", config.Options{EnvFiles: []string{extra}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{filepath.Join(dir, "a.env"), extra}, f.Templates[0].EnvFiles); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{extra}, f.Templates[1].EnvFiles); diff != "" {
+		t.Error(diff)
+	}
+}
