@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -81,12 +80,12 @@ var _ Controller = (*Manager)(nil)
 // New makes a manager. Nothing runs before Run is called; a manager that will
 // never run is given up with Close.
 func New(opts Options) (*Manager, error) {
-	dir, err := os.Getwd()
+	env, err := ownEnvironment()
 	if err != nil {
-		return nil, fmt.Errorf("working directory: %w", err)
+		return nil, err
 	}
 	m := &Manager{
-		opts: opts, env: newEnvironment(os.Environ(), dir), instance: rand.Text()[:12],
+		opts: opts, env: env, instance: rand.Text()[:12],
 		host: opts.host, logger: opts.Logger, hurry: make(chan struct{}),
 		keepers: map[string]*keeper{},
 	}

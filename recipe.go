@@ -46,22 +46,56 @@ type recipe struct {
 	instance string // the manager's part of the mark
 	cred     *proc.Cred
 	account  map[string]string // HOME, USER, LOGNAME and SHELL of uid
-	labels   []string          // by stream number - 1; merged output has one
+	labels   []string          // by stream number; "" is not captured, or merged
+
+	unresolved error // why uid or gid could not be looked up; tried again at each start
 }
 
 // newRecipe checks a template and works it out. The error names the field.
 func newRecipe(t Template, env *environment, instance string) (*recipe, error) {
+	r, err := looseRecipe(t, env, instance)
+	if err != nil {
+		return nil, err
+	}
+	field, err := "uid", r.unresolved
+	if err == nil {
+		field, err = r.check()
+	}
+	if err != nil {
+		return nil, named(t.Name, &FieldError{field, err})
+	}
+	return r, nil
+}
+
+// looseRecipe is newRecipe for a template that need not be startable just now.
+func looseRecipe(t Template, env *environment, instance string) (*recipe, error) {
 	if err := t.Validate(); err != nil {
 		return nil, named(t.Name, err)
 	}
 	r := &recipe{Template: t.clone(), env: env, instance: instance}
-	var f faults
-	f.wrap("uid", r.resolveAccount())
 	r.labels = r.streamLabels()
-	if len(f) == 0 {
-		f.wrap(r.check())
+	r.unresolved = r.resolveAccount()
+	return r, nil
+}
+
+// Check is Validate, and it tries everything of a start that can be tried
+// without starting, in this program's environment: the program, the directory,
+// the user and the variables.
+func (t *Template) Check() error {
+	env, err := ownEnvironment()
+	if err != nil {
+		return err
 	}
-	return r, named(t.Name, errors.Join(f...))
+	_, err = newRecipe(*t, env, "")
+	return err
+}
+
+func ownEnvironment() (*environment, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("working directory: %w", err)
+	}
+	return newEnvironment(os.Environ(), dir), nil
 }
 
 // clone is a copy that shares nothing with t that could be changed.
@@ -296,6 +330,13 @@ func lookProgram(spec *proc.Spec, program string, env *environment) (string, err
 
 // ready makes a spec that can be started: with the program found.
 func (r *recipe) ready(slot int, id uint64) (*proc.Spec, error) {
+	if r.unresolved != nil {
+		again := *r
+		if err := again.resolveAccount(); err != nil {
+			return nil, &FieldError{"uid", err}
+		}
+		r = &again
+	}
 	spec, field, err := r.spec(slot, id)
 	if err != nil {
 		return nil, &FieldError{field, err}

@@ -15,6 +15,21 @@ func (m *Manager) Add(ctx context.Context, t Template) error {
 	if err != nil {
 		return err
 	}
+	return m.add(ctx, r)
+}
+
+// Load is Add for templates from files and kept state: one that is well formed
+// but can't be started just now (its program, directory, user or a variable is
+// missing) is not refused but goes to back-off, and says so.
+func (m *Manager) Load(ctx context.Context, t Template) error {
+	r, err := looseRecipe(t, m.env, m.instance)
+	if err != nil {
+		return err
+	}
+	return m.add(ctx, r)
+}
+
+func (m *Manager) add(ctx context.Context, r *recipe) error {
 	k, runs, err := m.register(r)
 	if err != nil {
 		return err
