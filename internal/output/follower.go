@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gafferpm/gaffer/internal/pubsub"
@@ -32,9 +33,9 @@ type Record[S comparable] struct {
 
 // Follower collects the output of any number of Logs for one reader. What waits
 // to be read is bounded, and no writer waits for the reader: when it is full the
-// oldest records are dropped, and the reader is told, with a pubsub.Missed, how
-// many: records in a follower of lines (a line, or a piece of one that is too
-// long), bytes in a raw one.
+// oldest are dropped, and the reader is told, with a pubsub.Missed, how many: in
+// a follower of lines records (a line, or a piece of one that is too long), in a
+// raw one bytes.
 //
 // A follower of lines holds the beginning of an unfinished line back until the
 // rest has come or the process has ended, however long that takes. Whoever wants
@@ -42,10 +43,15 @@ type Record[S comparable] struct {
 //
 // One goroutine at a time may read from it; all else may be done from any.
 type Follower[S comparable] struct {
-	raw     bool
-	limit   int           // bytes that may wait
-	wake    chan struct{} // holds a token when there may be news for the reader
-	scratch []byte        // what the last Next returned; the reader's
+	raw   bool
+	limit int           // bytes that may wait
+	wake  chan struct{} // holds a token when there may be news for the reader
+	shut  atomic.Bool   // closed; the reader asks for each record
+
+	// What the reader has taken, all at once so that it does not contend with the
+	// writers for each record. Only it uses these.
+	taken   queue[S]
+	scratch []byte
 
 	// mu guards the fields below, and the lines of the feeds. It may be taken
 	// while a Log's lock is held, never the other way round.
@@ -67,7 +73,8 @@ const (
 
 // FollowLines returns a follower that delivers lines, of which at most limit
 // bytes (0: DefaultLimit; at least 128 KiB) wait to be read. Each record counts
-// 40 bytes beside its own.
+// 40 bytes beside its own. The reader takes all of them at once, so twice as
+// many are in memory at most.
 func FollowLines[S comparable](limit int) *Follower[S] { return newFollower[S](limit, false) }
 
 // FollowRaw returns a follower that delivers bytes as they come, in pieces of at
@@ -91,8 +98,17 @@ func (f *Follower[S]) Next(ctx context.Context) (Record[S], error) {
 		if err := ctx.Err(); err != nil {
 			return Record[S]{}, err
 		}
-		if r, err, ok := f.take(); ok {
-			return r, err
+		if f.shut.Load() {
+			return Record[S]{}, io.EOF
+		}
+		if f.taken.n > 0 {
+			return f.pop(), nil
+		}
+		if err := f.fill(); err != nil {
+			return Record[S]{}, err
+		}
+		if f.taken.n > 0 {
+			continue
 		}
 		select {
 		case <-f.wake:
@@ -102,11 +118,14 @@ func (f *Follower[S]) Next(ctx context.Context) (Record[S], error) {
 }
 
 // Len is how many records wait to be read: a reader that buffers what it writes
-// flushes when it is 0.
+// flushes when it is 0. Only the reader may ask.
 func (f *Follower[S]) Len() int {
+	if f.shut.Load() {
+		return 0
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.queue.n
+	return f.queue.n + f.taken.n
 }
 
 // End detaches the follower from all logs and says that nothing more will come:
@@ -133,6 +152,7 @@ func (f *Follower[S]) release(as state) []*feed[S] {
 	}
 	f.state = as
 	if as == closed {
+		f.shut.Store(true)
 		f.queue, f.missed = queue[S]{}, 0
 	}
 	for _, fd := range f.feeds {
@@ -146,28 +166,36 @@ func (f *Follower[S]) release(as state) []*feed[S] {
 	return feeds
 }
 
-// take is Next without waiting; it is not ok when there is nothing to say yet.
-func (f *Follower[S]) take() (r Record[S], err error, ok bool) {
+// fill takes all that waits; that is nothing when there is nothing to say yet.
+func (f *Follower[S]) fill() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.missed > 0 {
-		err = pubsub.Missed(f.missed)
+		err := pubsub.Missed(f.missed)
 		f.missed = 0
-		return r, err, true
+		return err
 	}
 	if f.queue.n == 0 {
-		return r, io.EOF, f.state != open
+		if f.state != open {
+			return io.EOF
+		}
+		return nil
 	}
-	e, data := f.queue.pop(f.scratch)
-	f.scratch = data
-	f.extra = max(0, f.extra-len(data)-entryCost)
+	f.taken.shrink(f.queue.bytes.n, f.queue.n)
+	f.taken, f.queue = f.queue, f.taken
+	f.extra = 0
+	return nil
+}
+
+func (f *Follower[S]) pop() Record[S] {
+	e, data := f.taken.pop(&f.scratch)
 	return Record[S]{
 		Source:  e.source,
 		Stream:  int(e.stream),
 		Time:    time.Unix(0, e.time),
-		Data:    data[:len(data):len(data)],
+		Data:    data,
 		Partial: e.partial,
-	}, nil, true
+	}
 }
 
 // put adds a record of the bytes a and b, and forgets the oldest for it if need

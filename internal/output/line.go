@@ -1,6 +1,9 @@
 package output
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 const keptLine = 4 << 10 // a larger buffer of an unfinished line is not kept for the next
 
@@ -74,6 +77,7 @@ func (f *Follower[S]) pieces(l *line, e entry[S], data []byte) []byte {
 
 // flush delivers unfinished lines, because no more of them comes.
 func (f *Follower[S]) flush(fd *feed[S]) {
+	slices.SortFunc(fd.lines, func(a, b line) int { return a.stream - b.stream })
 	for i := range fd.lines {
 		l := &fd.lines[i]
 		if len(l.buf) > 0 {

@@ -1,7 +1,6 @@
 package output
 
-// A queue that was read empty gives its buffers back when they are larger than
-// these: a burst needed them.
+// Buffers up to these are always kept for what comes next.
 const (
 	keptBytes   = 16 << 10
 	keptEntries = 256
@@ -58,17 +57,17 @@ func (q *queue[S]) extend(e entry[S], b []byte) bool {
 	return true
 }
 
-// pop takes the oldest record and puts its bytes into buf, which it returns,
-// grown if need be.
-func (q *queue[S]) pop(buf []byte) (entry[S], []byte) {
+// pop takes the oldest record. Its bytes are valid until the next push, and in
+// buf, which is grown for it, if they had to be put together.
+func (q *queue[S]) pop(buf *[]byte) (entry[S], []byte) {
 	e := q.entries[q.first]
-	a, b := q.bytes.span(0, int(e.size))
-	buf = append(append(buf[:0], a...), b...)
-	q.drop()
-	if q.n == 0 {
-		q.shrink()
+	data, rest := q.bytes.span(0, int(e.size))
+	if len(rest) > 0 {
+		*buf = append(append((*buf)[:0], data...), rest...)
+		data = *buf
 	}
-	return e, buf
+	q.drop()
+	return e, data[:len(data):len(data)]
 }
 
 // drop forgets the oldest record.
@@ -105,11 +104,13 @@ func (q *queue[S]) grow() {
 	q.entries, q.first = entries, 0
 }
 
-func (q *queue[S]) shrink() {
-	if len(q.bytes.buf) > keptBytes {
+// shrink gives back the buffers of an empty queue that are much larger than what
+// was needed for bytes and entries lately.
+func (q *queue[S]) shrink(bytes, entries int) {
+	if n := len(q.bytes.buf); n > keptBytes && n > 4*bytes {
 		q.bytes = ring{}
 	}
-	if len(q.entries) > keptEntries {
+	if n := len(q.entries); n > keptEntries && n > 4*entries {
 		q.entries, q.first = nil, 0
 	}
 }
