@@ -85,24 +85,5 @@ func (c *child) Kill() {
 }
 
 func (c *child) Write(ctx context.Context, stream int, data []byte) (int, error) {
-	in := c.input(stream)
-	if in == nil {
-		return 0, fmt.Errorf("process %d: stream %d: %w", c.pid, stream, unix.EBADF)
-	}
-	n, err := in.write(ctx, data)
-	if err != nil && !errors.Is(err, ErrClosed) && ctx.Err() == nil {
-		return n, fmt.Errorf("process %d: stream %d: %w", c.pid, stream, err)
-	}
-	return n, err
-}
-
-func (c *child) input(stream int) *input {
-	i := stream
-	if stream >= Custom {
-		i = 1 + stream - Custom
-	}
-	if stream != Stdin && stream < Custom || i < 0 || i >= len(c.inputs) {
-		return nil
-	}
-	return c.inputs[i]
+	return writeInput(ctx, c.inputs, c.PID(), stream, data)
 }

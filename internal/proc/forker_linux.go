@@ -1,8 +1,6 @@
 package proc
 
 import (
-	"errors"
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +35,7 @@ func (f *forker) spawn(l *launch) (pid, pidfd int, err error) {
 	}
 	pid, err = syscall.ForkExec(spec.Path, spec.Args, &attr)
 	if err != nil {
-		return 0, -1, f.fault(spec, err)
+		return 0, -1, spec.guessFault(err)
 	}
 	if pidfd >= 0 {
 		return pid, pidfd, nil
@@ -49,35 +47,4 @@ func (f *forker) spawn(l *launch) (pid, pidfd int, err error) {
 		return 0, -1, spec.fault(stepFork, errnoOf(err))
 	}
 	return pid, pidfd, nil
-}
-
-// fault guesses what was in the way: the syscall package gives the number alone.
-func (f *forker) fault(spec *Spec, err error) error {
-	errno := errnoOf(err)
-	switch errno {
-	case syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE:
-		return spec.fault(stepFork, errno)
-	case syscall.EPERM:
-		if spec.changesUser() {
-			return spec.fault(stepUID, errno)
-		}
-	}
-	if spec.Dir != "" {
-		info, err := os.Stat(spec.Dir)
-		if err != nil {
-			return spec.fault(stepDir, errnoOf(err))
-		}
-		if !info.IsDir() {
-			return spec.fault(stepDir, syscall.ENOTDIR)
-		}
-	}
-	return spec.fault(stepExec, errno)
-}
-
-func errnoOf(err error) syscall.Errno {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return syscall.EIO
 }

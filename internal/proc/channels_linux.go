@@ -1,11 +1,9 @@
 package proc
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,49 +12,6 @@ import (
 type source struct {
 	fd     int
 	stream int
-}
-
-// input is a stream that is written to by callers and read by a process.
-type input struct {
-	file *os.File      // non-blocking; closed by the poller when the process has ended
-	turn chan struct{} // holds one token; who has it writes
-}
-
-func newInput(fd int, name string) *input {
-	in := &input{file: os.NewFile(uintptr(fd), name), turn: make(chan struct{}, 1)}
-	in.turn <- struct{}{}
-	return in
-}
-
-// write writes all of data, or as much as ctx and the process allow.
-func (in *input) write(ctx context.Context, data []byte) (int, error) {
-	select {
-	case <-in.turn:
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-	defer func() { in.turn <- struct{}{} }()
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-
-	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		_ = in.file.SetWriteDeadline(time.Unix(1, 0))
-		close(interrupted)
-	})
-	n, err := in.file.Write(data)
-	if !stop() {
-		<-interrupted
-		_ = in.file.SetWriteDeadline(time.Time{})
-	}
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return n, ctx.Err()
-	case errors.Is(err, os.ErrClosed), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
-		return n, ErrClosed
-	}
-	return n, err
 }
 
 // channels are the ends of all that connects a process with us.
@@ -178,4 +133,18 @@ func (c *channels) closeOurs() {
 			_ = in.file.Close()
 		}
 	}
+}
+
+// descriptor returns f's number without changing how f works.
+func descriptor(f *os.File) (int, error) {
+	if f == nil {
+		return -1, errors.New("nil file")
+	}
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	n := -1
+	err = conn.Control(func(fd uintptr) { n = int(fd) })
+	return n, err
 }

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package proc
+
+func newStarter(o Options) (starter, error) { return newPortable(o) }
