@@ -27,14 +27,15 @@ type written struct {
 // the end of that history.
 func TestBacklogAndLiveFitTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := &log{Limit: rapid.IntRange(17, 500).Draw(t, "limit")}
+		l := &log{Limit: rapid.SampledFrom([]int{17, 40, 150, 400}).Draw(t, "limit")}
 		wanted := rapid.SampledFrom([]int{stdout, stderr, stdout | stderr}).Draw(t, "wanted")
 		want := func(stream int) bool { return stream&wanted != 0 }
 		var history []written
 		now := time.Now()
 		write := func() {
 			stream := rapid.IntRange(stdout, stderr).Draw(t, "stream")
-			data := rapid.SliceOfN(rapid.SampledFrom([]byte("ab\n")), 0, 300).Draw(t, "data")
+			data := rapid.SliceOfN(rapid.SampledFrom([]byte("ab\n")), 0, 20).Draw(t, "data")
+			data = bytes.Repeat(data, rapid.SampledFrom([]int{1, 7, 30}).Draw(t, "times"))
 			now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second}).Draw(t, "pause"))
 			l.Write(stream, data, now)
 			for _, b := range data {
