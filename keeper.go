@@ -23,6 +23,7 @@ type keeper struct {
 	why        string
 	restarting *restarting // what a restart still has to do
 	removing   bool
+	closing    bool // the manager stops: nothing is started any more
 
 	// What is.
 	slots      []*slot // slots[i].n is i+1
@@ -176,7 +177,7 @@ func (k *keeper) launched(p *process, os proc.Process) {
 	s.crashed, s.reason = false, ""
 	k.publishOf(p, KindSpawn, nil, "")
 	if p.leaving() {
-		k.tell(p, p.leaveKind())
+		k.tell(p)
 		return
 	}
 	if s.old != nil {
@@ -215,28 +216,19 @@ func (k *keeper) leave(p *process, kind Kind, why string) {
 	if p.leaving() {
 		return
 	}
-	p.why = why
-	p.killed = ""
+	p.why, p.leave = why, kind
 	if p.state == Starting {
 		p.withdrawn.Store(true)
 		return // it is told as soon as it runs
 	}
-	k.tell(p, kind)
+	k.tell(p)
 }
 
-// leaveKind is the kind of event for a process that was told before it ran.
-func (p *process) leaveKind() Kind {
-	switch p.why {
-	case "scaled down", "restarted", "updated":
-		return KindReap
-	}
-	return KindStopPID
-}
-
-func (k *keeper) tell(p *process, kind Kind) {
+// tell tells a process that runs to stop, and has it seen through.
+func (k *keeper) tell(p *process) {
 	p.state, p.since = Stopping, time.Now()
 	p.gone = make(chan struct{})
-	k.publishOf(p, kind, nil, p.why)
+	k.publishOf(p, p.leave, nil, p.why)
 	go p.stop(p.os, k.recipe.stopSignal(), k.recipe.grace())
 }
 

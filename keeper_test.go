@@ -573,3 +573,68 @@ func (a *logApp) Stop(context.Context) error {
 	}
 	return nil
 }
+
+func TestNothingStartsOnceTheManagerStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakeHost{}
+		m, err := New(Options{host: h})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		synctest.Wait()
+		for _, name := range []string{"a", "b"} {
+			if err := m.Add(t.Context(), template(name, "slow 1s")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused := make(chan error)
+		go func() {
+			for {
+				err := errors.Join(m.Restart(t.Context(), "a", StopFirst), m.Start(t.Context(), "b"))
+				if err != nil {
+					refused <- err
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		time.Sleep(3500 * time.Millisecond)
+		cancel()
+		if err := <-refused; !errors.Is(err, ErrClosed) {
+			t.Errorf("restart and start while the manager stops: %v", err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if n := len(h.alive()); n != 0 {
+			t.Errorf("%d processes are left", n)
+		}
+	})
+}
+
+func TestRunThatEndsAtOnceStartsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakeHost{}
+		m, err := New(Options{host: h})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Add(t.Context(), template("web", "run")); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Start(t.Context(), "web"); !errors.Is(err, ErrConflict) {
+			t.Errorf("Start before Run: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := m.Run(ctx); err != nil || len(h.procs) != 0 {
+			t.Errorf("%v, %d processes", err, len(h.procs))
+		}
+		if err := m.Close(); !errors.Is(err, ErrClosed) {
+			t.Errorf("Close after Run: %v", err)
+		}
+	})
+}

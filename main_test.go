@@ -111,7 +111,11 @@ func newReal(t *testing.T, opts Options) *real {
 	done := make(chan error)
 	begun, once := make(chan struct{}), sync.Once{}
 	go func() {
-		done <- m.Run(running, AppFunc(func(ctx context.Context, _ *Manager) error { once.Do(func() { close(begun) }); <-ctx.Done(); return nil }))
+		done <- m.Run(running, AppFunc(func(ctx context.Context, _ *Manager) error {
+			once.Do(func() { close(begun) })
+			<-ctx.Done()
+			return nil
+		}))
 	}()
 	<-begun
 	t.Cleanup(func() {

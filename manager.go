@@ -164,7 +164,7 @@ func (m *Manager) startApps(ctx context.Context, apps []App) error {
 func (m *Manager) startRegistered(ctx context.Context) {
 	// What can't be started is in back-off and says so in its status and events.
 	_ = m.inOrder(ctx, m.snapshot(), func(k *keeper) (outcome, error) {
-		if k.intent != fresh || !k.recipe.starts() {
+		if ctx.Err() != nil || k.intent != fresh || !k.recipe.starts() {
 			return outcome{}, nil // somebody was quicker, or nobody wants it yet
 		}
 		return k.start()
@@ -179,7 +179,7 @@ func (m *Manager) shutdown() error {
 	m.mu.Unlock()
 
 	ctx := context.Background()
-	_ = m.inReverse(ctx, m.snapshot(), func(k *keeper) (outcome, error) { return k.stop("the manager stops"), nil })
+	_ = m.inReverse(ctx, m.snapshot(), func(k *keeper) (outcome, error) { return k.close(), nil })
 	var errs []error
 	for _, app := range slices.Backward(apps) {
 		if err := app.Stop(ctx); err != nil {

@@ -25,6 +25,7 @@ type process struct {
 	state State        // Starting, Running, Stopping
 	since time.Time    // of the state
 	why   string       // why it was told to stop, "" as long as it was not
+	leave Kind         // the event that says so
 	// killed says that it did not stop when asked and was killed.
 	killed string
 	gone   chan struct{} // while it stops: closed when it has ended

@@ -16,8 +16,8 @@ type outcome struct {
 }
 
 func (k *keeper) start() (outcome, error) {
-	if k.removing {
-		return outcome{}, k.gone()
+	if err := k.usable(); err != nil {
+		return outcome{}, err
 	}
 	k.begin()
 	if k.recipe.Detach {
@@ -71,6 +71,12 @@ func (k *keeper) stop(why string) outcome {
 	return outcome{until: k.without(before)}
 }
 
+// close stops the template for good, because the manager stops.
+func (k *keeper) close() outcome {
+	k.closing = true
+	return k.stop("the manager stops")
+}
+
 func (k *keeper) remove() outcome {
 	if !k.removing && k.intent == up {
 		k.publish(Event{Kind: KindStop})
@@ -82,9 +88,10 @@ func (k *keeper) remove() outcome {
 // restartAll replaces all processes. exact says that the template was named,
 // not just met by a glob: then it is also started if it was stopped.
 func (k *keeper) restartAll(how RestartMode, exact bool) (outcome, error) {
+	if err := k.usable(); err != nil {
+		return outcome{}, err
+	}
 	switch {
-	case k.removing:
-		return outcome{}, k.gone()
 	case k.recipe.Detach && exact:
 		return outcome{}, conflictf("template %s: it is detached; start runs it again", k.name)
 	case k.recipe.Detach || k.intent != up && !exact:
@@ -117,8 +124,8 @@ func (k *keeper) stopOne(p *process, kind Kind, why string) outcome {
 }
 
 func (k *keeper) scale(c Change) (int, outcome, error) {
-	if k.removing {
-		return 0, outcome{}, k.gone()
+	if err := k.usable(); err != nil {
+		return 0, outcome{}, err
 	}
 	n := c.apply(k.count)
 	if n > MaxProcesses {
@@ -139,8 +146,8 @@ func (k *keeper) resize(n int) {
 // update takes a new recipe. A wanted number that was changed by scale stays,
 // unless the templates differ in theirs.
 func (k *keeper) update(r *recipe) (outcome, error) {
-	if k.removing {
-		return outcome{}, k.gone()
+	if err := k.usable(); err != nil {
+		return outcome{}, err
 	}
 	was := k.recipe
 	k.recipe = r
@@ -184,7 +191,16 @@ func (k *keeper) replaceAll(why string) {
 	}
 }
 
-func (k *keeper) gone() error { return notFoundf("template %s: not found", k.name) }
+// usable says why nothing more can be asked of the template, nil if it can.
+func (k *keeper) usable() error {
+	switch {
+	case k.closing:
+		return ErrClosed
+	case k.removing:
+		return notFoundf("template %s: not found", k.name)
+	}
+	return nil
+}
 
 // settled says that every slot that is wanted was tried.
 func (k *keeper) settled() bool {
