@@ -1,0 +1,292 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gafferpm/gaffer"
+)
+
+// merger brings events and output together in one order, so that what a process
+// wrote comes before the sentence about its end. While nothing happens it waits,
+// without a timer. The goroutine of run owns all fields but those below a word
+// of somebody else's.
+type merger struct {
+	print   *printer
+	tell    *narrator
+	held    *gaffer.Output // was read, but comes after the event at hand
+	failed  bool           // nothing can be written any more, and onError knows
+	onError func(error)
+
+	// Set once.
+	events Waiting[gaffer.Event]
+	output Waiting[gaffer.Output]
+	news   chan item       // from listen; one may wait
+	says   chan item       // from Say; a few may wait
+	ending context.Context // ended by stop: say what is left, then end
+	end    context.CancelFunc
+	deaf   chan struct{} // closed when listen has ended
+	done   chan struct{} // closed when run has ended
+
+	mu        sync.Mutex // guards interrupt
+	interrupt context.CancelFunc
+}
+
+// Waiting is a stream that knows how many of its values wait to be read. Only its
+// reader may ask.
+type Waiting[T any] interface {
+	gaffer.Stream[T]
+	Len() int
+}
+
+// item is one thing to say beside what processes write.
+type item struct {
+	event  gaffer.Event // if it has a kind
+	missed int          // events that were lost
+	say    sentence
+}
+
+func newMerger(p *printer, events Waiting[gaffer.Event], output Waiting[gaffer.Output], onError func(error)) *merger {
+	ending, end := context.WithCancel(context.Background())
+	return &merger{
+		print: p, tell: newNarrator(), onError: onError, events: events, output: output,
+		news: make(chan item, 1), says: make(chan item, 16),
+		ending: ending, end: end, deaf: make(chan struct{}), done: make(chan struct{}),
+		interrupt: func() {},
+	}
+}
+
+// start starts the goroutines.
+func (m *merger) start() {
+	go m.listen()
+	go m.run()
+}
+
+// stop has everything said that has happened, and ends the goroutines. It waits
+// at most that long: a terminal may be stopped for ever.
+func (m *merger) stop(patience time.Duration) {
+	m.end()
+	m.wake()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-m.done:
+	case <-timer.C:
+	}
+}
+
+// say has a sentence printed. It never waits: if many wait already, it is lost.
+func (m *merger) say(s sentence) {
+	select {
+	case m.says <- item{say: s}:
+		m.wake()
+	default:
+	}
+}
+
+// listen hands events to run, one at a time: the others wait in the subscription,
+// which is bounded.
+func (m *merger) listen() {
+	defer close(m.deaf)
+	for {
+		e, err := m.events.Next(m.ending)
+		i, ok := newsOf(e, err)
+		if !ok {
+			return
+		}
+		select {
+		case m.news <- i:
+			m.wake()
+		case <-m.done:
+			return
+		}
+	}
+}
+
+// newsOf is what Next of the events returned; it is not ok at the end.
+func newsOf(e gaffer.Event, err error) (item, bool) {
+	var missed gaffer.Missed
+	if errors.As(err, &missed) {
+		return item{missed: int(missed)}, true
+	}
+	return item{event: e}, err == nil
+}
+
+// wake ends the waiting for output: there is something to say.
+func (m *merger) wake() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.interrupt()
+}
+
+// waiter is a context that the next wake ends.
+func (m *merger) waiter() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.interrupt() // releases the one before
+	m.interrupt = cancel
+	return ctx
+}
+
+// run prints until it is told to end.
+func (m *merger) run() {
+	defer close(m.done)
+	ctx := m.waiter()
+	for {
+		select {
+		case i := <-m.news:
+			m.item(i)
+			continue
+		case i := <-m.says:
+			m.item(i)
+			continue
+		case <-m.ending.Done():
+			m.rest()
+			return
+		default:
+		}
+		if m.held != nil {
+			m.print.line(*m.held)
+			m.held = nil
+			continue
+		}
+		if m.output.Len() == 0 {
+			m.flush()
+		}
+		if o, err := m.output.Next(ctx); !m.line(o, err) {
+			// The output has ended, or there is news.
+			if ctx.Err() == nil {
+				m.flush()
+				m.eventsOnly()
+				return
+			}
+			ctx = m.waiter()
+		}
+	}
+}
+
+// eventsOnly goes on when no output will come any more.
+func (m *merger) eventsOnly() {
+	for {
+		select {
+		case i := <-m.news:
+			m.item(i)
+		case i := <-m.says:
+			m.item(i)
+		case <-m.ending.Done():
+			m.rest()
+			return
+		}
+		m.flush()
+	}
+}
+
+// rest says all that has happened and was not said yet.
+func (m *merger) rest() {
+	for listening := true; listening; {
+		select {
+		case i := <-m.news:
+			m.item(i)
+		case <-m.deaf:
+			listening = false
+		}
+	}
+	for len(m.news) > 0 {
+		m.item(<-m.news)
+	}
+	for m.events.Len() > 0 {
+		i, ok := newsOf(m.events.Next(context.Background()))
+		if !ok {
+			break
+		}
+		m.item(i)
+	}
+	m.catchUp(time.Now())
+	for len(m.says) > 0 {
+		m.item(<-m.says)
+	}
+	m.flush()
+}
+
+// line prints what Next of the output returned; it is false when that was no
+// output.
+func (m *merger) line(o gaffer.Output, err error) bool {
+	var missed gaffer.Missed
+	switch {
+	case err == nil:
+		m.print.line(o)
+	case errors.As(err, &missed):
+		m.print.say(time.Now(), sentence{fmt.Sprintf("%s missing here: more came than could be shown", lines(int(missed))), red})
+	default:
+		return false
+	}
+	return true
+}
+
+func lines(n int) string {
+	if n == 1 {
+		return "1 line is"
+	}
+	return fmt.Sprintf("%d lines are", n)
+}
+
+// item prints something that is not output, after the output that came before it.
+func (m *merger) item(i item) {
+	switch {
+	case i.missed > 0:
+		m.print.say(time.Now(), sentence{fmt.Sprintf("%d events are missing here: more came than could be shown", i.missed), red})
+	case i.event.Kind == "":
+		m.print.say(time.Now(), i.say)
+	default:
+		s, ok := m.tell.tell(i.event)
+		if !ok {
+			return
+		}
+		if i.event.Kind == gaffer.KindExit {
+			m.catchUp(i.event.Time)
+		}
+		m.print.say(i.event.Time, s)
+	}
+	m.flushIfIdle()
+}
+
+// catchUp prints the output that waits and came before that time.
+func (m *merger) catchUp(until time.Time) {
+	for m.held != nil || m.output.Len() > 0 {
+		if m.held == nil {
+			o, err := m.output.Next(context.Background())
+			if err != nil {
+				if !m.line(o, err) {
+					return
+				}
+				continue
+			}
+			m.held = &o
+		}
+		if m.held.Time.After(until) {
+			return
+		}
+		m.print.line(*m.held)
+		m.held = nil
+	}
+}
+
+func (m *merger) flushIfIdle() {
+	if len(m.news) == 0 && m.held == nil && m.output.Len() == 0 {
+		m.flush()
+	}
+}
+
+// flush writes what was printed. When nobody can read it any more, that is told
+// once, and all else is read and forgotten.
+func (m *merger) flush() {
+	m.print.flush()
+	if m.print.err != nil && !m.failed {
+		m.failed = true
+		m.onError(m.print.err)
+	}
+}
