@@ -39,9 +39,13 @@ func benchmark(ctx context.Context, s settings, progress io.Writer) (_ *report, 
 	if err := errors.Join(os.Mkdir(bin, 0o700), os.Mkdir(run, 0o700)); err != nil {
 		return nil, fmt.Errorf("work directory: %w", err)
 	}
-	programs, gafferErr, err := buildPrograms(ctx, bin, s.gaffer)
+	programs, err := buildPrograms(ctx, bin)
 	if err != nil {
 		return nil, err
+	}
+	var gafferErr error
+	if s.takes("gaffer") || s.takes("gaffer-one") {
+		programs.gaffer, gafferErr = gafferProgram(ctx, bin, s.gaffer)
 	}
 	if err := errors.Join(adopt(), allDescriptors()); err != nil {
 		return nil, err
@@ -83,7 +87,7 @@ func (b *bench) choose(all []contestant, gafferErr error) ([]contestant, error) 
 		}
 	}
 	for _, c := range all {
-		if len(b.settings.contestants) > 0 && !slices.Contains(b.settings.contestants, c.name) {
+		if !b.takes(c.name) {
 			continue
 		}
 		if what := c.missing(); what != "" {

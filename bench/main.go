@@ -92,6 +92,10 @@ func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Se
 
 func (s settings) wants(test string) bool { return slices.Contains(s.tests, test) }
 
+func (s settings) takes(contestant string) bool {
+	return len(s.contestants) == 0 || slices.Contains(s.contestants, contestant)
+}
+
 // run returns the exit status: 0 when the run went through, 1 when it did not
 // or, with -check, when a bar was missed, 2 for a wrong command line.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {

@@ -26,25 +26,21 @@ type programs struct {
 	compiler        string
 }
 
-// buildPrograms compiles the child, the baseline and, unless it is given,
-// gaffer into dir. Without the first two there is nothing to measure; that
-// gaffer does not build is only noted.
-func buildPrograms(ctx context.Context, dir, gaffer string) (p programs, gafferErr, err error) {
+// buildPrograms compiles the child and the baseline into dir, without which
+// there is nothing to measure.
+func buildPrograms(ctx context.Context, dir string) (p programs, err error) {
 	p = programs{child: filepath.Join(dir, "child"), baseline: filepath.Join(dir, "baseline")}
 	if p.compiler, err = compiler(); err != nil {
-		return p, nil, err
+		return p, err
 	}
 	for path, source := range map[string][]byte{p.child: childSource, p.baseline: baselineSource} {
 		cmd := exec.CommandContext(ctx, p.compiler, "-O2", "-static", "-s", "-x", "c", "-o", path, "-")
 		cmd.Stdin = bytes.NewReader(source)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return p, nil, fmt.Errorf("%s: %w\n%s", cmd, err, out)
+			return p, fmt.Errorf("%s: %w\n%s", cmd, err, out)
 		}
 	}
-	if p.gaffer, gafferErr = gafferProgram(ctx, dir, gaffer); gafferErr != nil {
-		p.gaffer = ""
-	}
-	return p, gafferErr, nil
+	return p, nil
 }
 
 // compiler prefers musl, whose static programs start quickest.
@@ -58,6 +54,7 @@ func compiler() (string, error) {
 		"on Debian, apt-get install musl-tools")
 }
 
+// gafferProgram is the gaffer that was given, or one built into dir.
 func gafferProgram(ctx context.Context, dir, given string) (string, error) {
 	if given != "" {
 		path, err := filepath.Abs(given)

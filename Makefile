@@ -1,0 +1,36 @@
+# Each target is a command that could as well be typed. CI runs the same ones.
+
+GO      ?= go
+LINT    ?= golangci-lint
+FUZZTIME ?= 10s
+BENCH   ?=
+
+.PHONY: help build test race lint fuzz bench
+
+help: ## what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 8
+
+build: ## the gaffer binary, into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/gaffer
+
+test: ## all tests
+	$(GO) test ./...
+
+race: ## all tests with the race detector
+	$(GO) test -race ./...
+
+lint: ## gofmt, vet and golangci-lint
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(LINT) run
+
+fuzz: ## every parser with random input, FUZZTIME each
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r folder; do \
+		grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$folder/*_test.go | cut -d' ' -f2 | while read -r target; do \
+			echo "$$folder $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$folder || exit 1; \
+		done || exit 1; \
+	done
+
+bench: ## speed and size beside a bare loop and other supervisors; BENCH='-rounds 5' adds flags
+	$(GO) run ./bench $(BENCH)

@@ -1,0 +1,157 @@
+package gaffer_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/gafferpm/gaffer"
+
+// imports says, for each package of the module (by its folder), what it may
+// import beside the standard library, and why. Arrows point down: cmd, then the
+// adapters, then the library, then internal. Adapters never import each other,
+// the library never imports an adapter.
+var imports = map[string]map[string]string{
+	".": {
+		module + "/internal/dotenv": "env_files of a template",
+		module + "/internal/output": "tails and followers of what processes write",
+		module + "/internal/proc":   "starting, signalling and noticing the end of processes",
+		module + "/internal/pubsub": "delivery of events",
+	},
+	"bench": {
+		"golang.org/x/sys/unix": "pidfds, a mapped file, clocks of other processes",
+	},
+	"config": {
+		module:                                     "templates are what it makes",
+		module + "/internal/dotenv":                ".env beside a Procfile",
+		"github.com/pelletier/go-toml/v2":          "gaffer.toml",
+		"github.com/pelletier/go-toml/v2/unstable": "where in gaffer.toml each key stands",
+		"mvdan.cc/sh/v3/syntax":                    "whether a Procfile's command needs a shell",
+	},
+	"internal/console": {
+		module:                  "it prints events and output",
+		"golang.org/x/sys/unix": "whether it is a terminal, and how wide",
+	},
+	"internal/dotenv": {
+		"github.com/joho/godotenv": "the rules of .env files",
+	},
+	"internal/output": {
+		module + "/internal/pubsub": "delivery to followers",
+	},
+	"internal/proc": {
+		"golang.org/x/sys/unix": "the system calls that the standard library lacks",
+	},
+	"internal/pubsub": {},
+}
+
+// testImports is what the tests of any package may import in addition.
+var testImports = map[string]string{
+	"github.com/google/go-cmp":        "differences that can be read",
+	"github.com/rogpeppe/go-internal": "scripts for commands",
+	"go.uber.org/goleak":              "goroutines left behind",
+	"golang.org/x/sys/unix":           "faults that only system calls can make",
+	"pgregory.net/rapid":              "random operations",
+	"github.com/gafferpm/gaffer":      "the package under test, from outside",
+}
+
+func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
+	used := make(map[string]map[string]bool)
+	for _, f := range goFiles(t) {
+		folder := filepath.ToSlash(filepath.Dir(f))
+		allowed, known := imports[folder]
+		if !known {
+			t.Errorf("%s: the package is not in the table of allowed imports; add it with what it may import and why", f)
+			continue
+		}
+		if used[folder] == nil {
+			used[folder] = make(map[string]bool)
+		}
+		test := strings.HasSuffix(f, "_test.go")
+		for _, p := range importsOf(t, f) {
+			if standard(p) {
+				continue
+			}
+			if !test {
+				used[folder][p] = true
+			}
+			if allowed[p] == "" && (!test || !allowedInTests(p)) {
+				t.Errorf("%s imports %s, which the table of allowed imports does not list for %s", f, p, folder)
+			}
+		}
+	}
+	for folder, allowed := range imports {
+		if used[folder] == nil {
+			t.Errorf("the table of allowed imports lists %s, which is no package", folder)
+			continue
+		}
+		for _, p := range slices.Sorted(maps.Keys(allowed)) {
+			if !used[folder][p] {
+				t.Errorf("the table of allowed imports lists %s for %s, which does not import it", p, folder)
+			}
+		}
+	}
+}
+
+// goFiles lists all Go files of the module, for whatever system they are.
+func goFiles(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && p != "." && (name == "testdata" || name == "vendor" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
+			return fs.SkipDir
+		}
+		if !d.IsDir() && strings.HasSuffix(name, ".go") {
+			files = append(files, p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func importsOf(t *testing.T, file string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, spec := range parsed.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// standard tells the standard library by its first element, which has no dot.
+func standard(p string) bool {
+	first, _, _ := strings.Cut(p, "/")
+	return !strings.Contains(first, ".")
+}
+
+// allowedInTests also allows the packages below those of the table.
+func allowedInTests(p string) bool {
+	for ; p != "."; p = path.Dir(p) {
+		if testImports[p] != "" {
+			return true
+		}
+	}
+	return false
+}
