@@ -62,7 +62,7 @@ var testImports = map[string]string{
 	"github.com/gafferpm/gaffer":      "the package under test, from outside",
 }
 
-func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
+func TestImportsAreThoseOfTheTable(t *testing.T) {
 	used := make(map[string]map[string]bool)
 	for _, f := range goFiles(t) {
 		folder := filepath.ToSlash(filepath.Dir(f))
