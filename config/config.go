@@ -38,7 +38,59 @@ type Options struct {
 type File struct {
 	Path      string            // as it was given
 	Templates []gaffer.Template // in the order of definition
+	EnvFiles  []string          // those that all templates share
 	Read      []string          // every file that was read, included ones and env files too
+
+	locate []func(field string) (*source, span) // by template: where a field of it is
+}
+
+// Check tries everything of a start that can be tried without starting: whether
+// programs, directories, users and variables are there. The error has a Fault
+// for each that is not.
+func (f *File) Check() error {
+	var faults Faults
+	for i := range f.Templates {
+		for _, err := range leaves(f.Templates[i].Check()) {
+			faults = append(faults, fieldFault(err, f.locate[i]))
+		}
+	}
+	return faults.err()
+}
+
+// fieldFault is an error about a field of a template as a fault at its place.
+func fieldFault(err error, locate func(field string) (*source, span)) *Fault {
+	var field *gaffer.FieldError
+	if !errors.As(err, &field) {
+		src, at := locate("")
+		return src.fault(at, "%v", err)
+	}
+	src, at := locate(field.Field)
+	if field.Field == "name" { // which its error calls by name already
+		return src.fault(at, "%v", field.Err)
+	}
+	return src.fault(at, "%s: %v", field.Field, field.Err)
+}
+
+// leaves are the errors that were joined into one, below what wraps them.
+func leaves(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := err.(*gaffer.FieldError); ok {
+		return []error{err}
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, leaves(e)...)
+		}
+		return all
+	}
+	var field *gaffer.FieldError
+	if inner := errors.Unwrap(err); inner != nil && errors.As(err, &field) {
+		return leaves(inner)
+	}
+	return []error{err}
 }
 
 // Find is the file of a directory: gaffer.toml, else Procfile.

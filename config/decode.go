@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding"
-	"errors"
 	"math"
 	"reflect"
 	"strconv"
@@ -285,31 +284,11 @@ func item(n *node, index string) *node {
 // validate notes what Validate finds wrong with a template at its place.
 func (d *decoder) validate(n *node, t *gaffer.Template) {
 	for _, err := range leaves(t.Validate()) {
-		var field *gaffer.FieldError
-		if !errors.As(err, &field) {
-			d.fault(n.key, "%v", err)
-			continue
-		}
-		at, text := place(n, field.Field), field.Field+": "+field.Err.Error()
-		if field.Field == "name" { // which its error calls by name already
-			text = field.Err.Error()
-		}
-		d.fault(at, "%s", text)
+		d.faults = append(d.faults, fieldFault(err, d.locate(n)))
 	}
 }
 
-// leaves are the errors that were joined into one.
-func leaves(err error) []error {
-	if err == nil {
-		return nil
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return []error{err}
-	}
-	var all []error
-	for _, e := range joined.Unwrap() {
-		all = append(all, leaves(e)...)
-	}
-	return all
+// locate finds fields of the template that n defines.
+func (d *decoder) locate(n *node) func(string) (*source, span) {
+	return func(field string) (*source, span) { return d.src, place(n, field) }
 }

@@ -255,3 +255,47 @@ func TestFindPrefersTOML(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestCheckLooksForWhatAStartNeeds(t *testing.T) {
+	dir := write(t, map[string]string{
+		"gaffer.toml": `[process.ok]
+cmd = "true"
+[process.program]
+cmd = "./none"
+[process.place]
+cmd = "true"
+cwd = "none"
+[process.user]
+cmd = "true"
+uid = "nobody-knows"
+[process.variable]
+cmd = "true $NONE"
+[process.env]
+cmd = "true"
+env = { A = "${NONE}" }
+`,
+		"Procfile": "ok: true\nweb: ./none -x\n",
+	})
+	for name, want := range map[string][]string{
+		"gaffer.toml": {
+			"gaffer.toml:4:7: cmd: ", "gaffer.toml:7:7: cwd: ", "gaffer.toml:10:7: uid: ",
+			"gaffer.toml:12:7: cmd: ", "gaffer.toml:15:13: env.A: ",
+		},
+		"Procfile": {"Procfile:2:6: cmd: "},
+	} {
+		f, err := load(t, dir, name, config.Options{Environ: os.Environ()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var faults config.Faults
+		if !errors.As(f.Check(), &faults) || len(faults) != len(want) {
+			t.Errorf("got %v, want %d faults", f.Check(), len(want))
+			continue
+		}
+		for i, fault := range faults {
+			if got := strings.TrimPrefix(fault.Error(), dir+"/"); !strings.HasPrefix(got, want[i]) {
+				t.Errorf("got %s\nwant %s", got, want[i])
+			}
+		}
+	}
+}

@@ -34,6 +34,7 @@ func (l *loader) loadProcfile(path string) error {
 	if err != nil {
 		return err
 	}
+	l.file.EnvFiles = files
 	base, err := l.base(vars)
 	if err != nil {
 		return err
@@ -47,6 +48,12 @@ func (l *loader) loadProcfile(path string) error {
 			t.Port = base + i*portStep
 		}
 		l.file.Templates = append(l.file.Templates, t)
+		l.file.locate = append(l.file.locate, func(field string) (*source, span) {
+			if field == "cmd" {
+				return src, e.commandAt
+			}
+			return src, e.at
+		})
 	}
 	if err := l.setCounts(); err != nil {
 		return err

@@ -62,16 +62,17 @@ func (l *loader) loadTOML(path string) error {
 // addEnvFiles appends the files that were asked for to each template's own, and
 // checks all of them.
 func (l *loader) addEnvFiles() error {
+	for _, path := range l.EnvFiles {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return pathError(path, err)
+		}
+		l.file.EnvFiles = append(l.file.EnvFiles, abs)
+	}
 	checked := map[string]bool{}
 	for i := range l.file.Templates {
 		t := &l.file.Templates[i]
-		for _, path := range l.EnvFiles {
-			abs, err := filepath.Abs(path)
-			if err != nil {
-				return pathError(path, err)
-			}
-			t.EnvFiles = append(t.EnvFiles, abs)
-		}
+		t.EnvFiles = append(t.EnvFiles, l.file.EnvFiles...)
 		for _, path := range t.EnvFiles {
 			if checked[path] {
 				continue
@@ -109,7 +110,7 @@ func (l *loader) readTOML(path string, names map[string]defined, included bool) 
 		n := root.fields[key]
 		switch {
 		case key == "process":
-			l.file.Templates = append(l.file.Templates, d.processes(n, dir, names)...)
+			l.processes(d, n, dir, names)
 		case key == "include" && included:
 			d.fault(n.key, "an included file can't include others")
 		case key == "include":
@@ -123,10 +124,10 @@ func (l *loader) readTOML(path string, names map[string]defined, included bool) 
 	return includes, d.faults.sorted(), nil
 }
 
-// processes decodes the tables below process.
-func (d *decoder) processes(n *node, dir string, names map[string]defined) (templates []gaffer.Template) {
+// processes adds the templates of the tables below process.
+func (l *loader) processes(d *decoder, n *node, dir string, names map[string]defined) {
 	if !d.want(n, "process", "tables such as [process.web]", unstable.Table) {
-		return nil
+		return
 	}
 	for _, name := range n.keys {
 		child, where := n.fields[name], "process."+quotedKey(name)
@@ -140,10 +141,10 @@ func (d *decoder) processes(n *node, dir string, names map[string]defined) (temp
 		}
 		names[name] = defined{d.src.path, strings.Count(d.src.text[:child.key.from], "\n") + 1}
 		if t, ok := d.process(child, name, where, dir); ok {
-			templates = append(templates, t)
+			l.file.Templates = append(l.file.Templates, t)
+			l.file.locate = append(l.file.locate, d.locate(child))
 		}
 	}
-	return templates
 }
 
 // process decodes one table. What could not be decoded is not validated: the

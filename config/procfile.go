@@ -11,8 +11,10 @@ type Entry struct {
 	Name    string // "web", or "jobs:mail" for mail in group jobs
 	Command string
 	Line    int // from 1
-	at      span
-	command command
+
+	at        span // the name
+	commandAt span
+	command   command
 }
 
 // ParseProcfile reads the lines `name: command` of a Procfile, in order. Blank
@@ -89,7 +91,7 @@ func parseEntry(src *source, body string, at int) (Entry, *Fault) {
 	if e, ok := err.(*commandError); ok {
 		return Entry{}, src.fault(span{from + e.at, from + e.at + 1}, "%s", e.text)
 	}
-	return Entry{Name: name, Command: text, at: nameAt, command: c}, nil
+	return Entry{Name: name, Command: text, at: nameAt, commandAt: span{from, from + len(text)}, command: c}, nil
 }
 
 // cutName cuts a line behind its name. The name ends at the first colon; at the

@@ -123,7 +123,7 @@ func replaceIn(t *testing.T, path, old, with string) {
 func zeroFields(t gaffer.Template) (names []string) {
 	v := reflect.ValueOf(t)
 	for i := range v.NumField() {
-		if v.Field(i).IsZero() {
+		if tag := v.Type().Field(i).Tag.Get("toml"); tag != "" && tag != "-" && v.Field(i).IsZero() {
 			names = append(names, v.Type().Field(i).Name)
 		}
 	}
