@@ -56,7 +56,7 @@ type Manager struct {
 
 	journal journal
 	follow  followers
-	stats   sampling
+	over    chan struct{} // closed when all has stopped
 
 	mu      sync.Mutex // guards the rest; never held while a keeper is asked
 	phase   phase
@@ -86,7 +86,7 @@ func New(opts Options) (*Manager, error) {
 	}
 	m := &Manager{
 		opts: opts, env: env, instance: rand.Text()[:12],
-		host: opts.host, logger: opts.Logger, hurry: make(chan struct{}),
+		host: opts.host, logger: opts.Logger, hurry: make(chan struct{}), over: make(chan struct{}),
 		keepers: map[string]*keeper{},
 	}
 	if outer := m.env.value[markName]; outer != "" {
@@ -191,7 +191,7 @@ func (m *Manager) shutdown() error {
 	m.mu.Unlock()
 	m.journal.close()
 	m.follow.close()
-	m.stats.close()
+	close(m.over)
 	errs = append(errs, m.host.Close())
 	return errors.Join(errs...)
 }

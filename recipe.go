@@ -106,6 +106,7 @@ func (t *Template) clone() Template {
 	c.EnvFiles = slices.Clone(t.EnvFiles)
 	c.RedirectOutput = slices.Clone(t.RedirectOutput)
 	c.CustomStreams = slices.Clone(t.CustomStreams)
+	c.Files = slices.Clone(t.Files)
 	return c
 }
 
@@ -196,7 +197,7 @@ func (r *recipe) spec(slot int, id uint64) (*proc.Spec, string, error) {
 	spec := &proc.Spec{
 		Args: argv, Env: r.environ(vars), Dir: dir, Cred: r.cred,
 		Outputs: len(outputs), Merge: r.merges(), Input: r.RedirectInput,
-		Streams: len(r.CustomStreams), Detach: r.Detach, Token: markName + "=" + r.mark(id),
+		Streams: len(r.CustomStreams), Files: r.Files, Detach: r.Detach, Token: markName + "=" + r.mark(id),
 	}
 	return spec, "", nil
 }

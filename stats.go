@@ -2,7 +2,8 @@ package gaffer
 
 import "time"
 
-// Stats is what a template uses: the sums, minima and maxima over its processes.
+// Stats is what a template uses: the sums over its processes, and the least and
+// the most of one of them. What a process has started counts with it.
 type Stats struct {
 	Name      string         `json:"name"`
 	Time      time.Time      `json:"time"`
