@@ -32,6 +32,7 @@ func (c *child) reap() (exit Exit, ended bool) {
 	if ended {
 		exit.Time = time.Now()
 		c.ended = true
+		c.host.tree.reaped(c.PID())
 	}
 	return exit, ended
 }
@@ -68,6 +69,7 @@ func (c *child) unwatched(channels channels, reason error) {
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
+	c.host.tree.reaped(c.PID())
 	channels.closeOurs()
-	c.host.poller.post(func() { c.finish(exit) })
+	c.host.poller.post(func() { c.host.tree.exited(c, exit) })
 }

@@ -13,6 +13,10 @@ import (
 // patience is how long a test waits for something that must happen.
 const patience = 20 * time.Second
 
+// raceOptions keeps programs built with the race detector from waiting a second
+// before they exit.
+const raceOptions = "GORACE=atexit_sleep_ms=0"
+
 // recorder is a Handler that remembers what it was told.
 type recorder struct {
 	mu     sync.Mutex
@@ -123,7 +127,7 @@ func program(t testing.TB, name string, args ...string) *Spec {
 	}
 	return &Spec{
 		Path: exe, Args: append([]string{filepath.Base(exe)}, args...), Outputs: 2,
-		Env: []string{programVariable + "=" + name, "PATH=" + os.Getenv("PATH"), "GOMAXPROCS=1"},
+		Env: []string{programVariable + "=" + name, "PATH=" + os.Getenv("PATH"), "GOMAXPROCS=1", raceOptions},
 	}
 }
 

@@ -62,10 +62,21 @@ func newDirect(o Options) (_ *direct, err error) {
 	if d.poller, err = newPoller(); err != nil {
 		return nil, err
 	}
-	if d.tree, err = newTree(o, d); err != nil {
+	if d.tree, err = newTree(o, d.poller); err != nil {
 		return nil, err
 	}
+	d.tree.check(d.tryCgroup)
 	return d, nil
+}
+
+// tryCgroup starts what can't be executed, to see whether the rest works.
+func (d *direct) tryCgroup(cgroup int) error {
+	l := launch{spec: &Spec{Path: "/dev/null/", Args: []string{""}}, cgroup: cgroup}
+	_, _, err := d.spawnOffMainThread(&l)
+	if errnoOf(err) == unix.ENOTDIR {
+		return nil
+	}
+	return err
 }
 
 func newSpawner(o Options, null int) (spawner, error) {
@@ -82,11 +93,11 @@ func newSpawner(o Options, null int) (spawner, error) {
 
 // release closes what newDirect opened.
 func (d *direct) release() {
-	if d.tree != nil {
-		d.tree.close()
-	}
 	if d.poller != nil {
 		d.poller.close()
+	}
+	if d.tree != nil {
+		d.tree.close()
 	}
 	if d.spawner != nil {
 		d.spawner.close()
@@ -139,7 +150,10 @@ func (d *direct) spawn(spec *Spec, h Handler, channels *channels) (*child, error
 	leaf, cgroup := d.tree.leaf(spec)
 	l := launch{spec: spec, fds: channels.fds, cgroup: cgroup}
 	pid, pidfd, err := d.spawnOffMainThread(&l)
-	d.tree.started(leaf, cgroup, pid, err)
+	if cgroup >= 0 {
+		_ = unix.Close(cgroup)
+	}
+	d.tree.spawned(leaf, pid, err)
 	if err != nil {
 		return nil, err
 	}

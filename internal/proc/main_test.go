@@ -10,7 +10,7 @@ import (
 
 // programs are what the tests start: this test binary, under another name in
 // GAFFER_TEST_PROGRAM. A program that no test starts fails the run.
-var programs = map[string]func(args []string) int{}
+var programs map[string]func(args []string) int
 
 const programVariable = "GAFFER_TEST_PROGRAM"
 
@@ -18,6 +18,7 @@ const programVariable = "GAFFER_TEST_PROGRAM"
 var started sync.Map
 
 func TestMain(m *testing.M) {
+	programs = testPrograms()
 	if name := os.Getenv(programVariable); name != "" {
 		program, ok := programs[name]
 		if !ok {

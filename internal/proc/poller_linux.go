@@ -41,7 +41,7 @@ type slot struct {
 // once however many pipes are ready. The outer set is itself watched by the
 // runtime's poller: while nothing happens, no thread waits here.
 //
-// mu guards slots, free and posted; everything else belongs to the goroutine.
+// mu guards what is below it, but the buffers; everything else belongs to the goroutine.
 type poller struct {
 	file  *os.File // the outer set
 	all   int
@@ -53,6 +53,7 @@ type poller struct {
 	slots  []slot
 	free   []uint32
 	posted []func()
+	closed bool // nothing can be posted any more
 
 	buf    []byte
 	events [batch]unix.EpollEvent
@@ -103,6 +104,9 @@ func (p *poller) closeAll() {
 
 // close ends the goroutine. What is still being watched stays open.
 func (p *poller) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
 	_ = p.file.Close()
 	<-p.done
 	for _, fd := range [...]int{p.exits, p.inbox} {
@@ -206,6 +210,9 @@ func (p *poller) at(i uint32) slot {
 func (p *poller) post(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
 	p.posted = append(p.posted, f)
 	if len(p.posted) == 1 {
 		one := [8]byte{0: 1, 7: 1} // not zero in any byte order

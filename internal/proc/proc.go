@@ -88,6 +88,10 @@ type Options struct {
 	// services (Linux), so that none of them can escape. Only those are ever
 	// reaped that are known to descend from a service.
 	Subreaper bool
+	// Alone says that this program starts no processes but through this Host.
+	// As subreaper it then waits for every orphan that has ended, also for one that
+	// led its own session and was never seen alive.
+	Alone bool
 	// NoCgroup keeps the host from using cgroups although it could.
 	NoCgroup bool
 	// Token is an entry of every Spec's Env that tells the processes of this Host

@@ -1,20 +1,299 @@
 package proc
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"unsafe"
 
-type tree struct{}
-type leaf struct{}
-type ending struct{}
-type descendant struct{}
+	"golang.org/x/sys/unix"
+)
 
-func newTree(Options, *direct) (*tree, error)  { return new(tree), nil }
-func (t *tree) close()                         {}
-func (t *tree) leaf(*Spec) (*leaf, int)        { return nil, -1 }
-func (t *tree) started(*leaf, int, int, error) {}
-func (e *ending) gone(uint32, int)             {}
-func (c *child) rememberBefore(any)            {}
-func (t *tree) kill(c *child)                  { _ = c.SignalGroup(unix.SIGKILL) }
+// tree ends what processes leave behind. There are three ways to know what that is:
+//
+//   - each process has a cgroup of its own;
+//   - this program is the one that orphans come to, and its main thread, which
+//     starts nothing, has them in its list of children;
+//   - orphans go to somebody above this program, and are looked for there.
+//
+// In the first two it is known at once, and without a search, that nothing was
+// left behind, which is what nearly always happens.
+//
+// mu guards living.
+type tree struct {
+	poller  *poller
+	log     *slog.Logger
+	cgroups *cgroups // nil: not in use
+	sweeper *sweeper
+
+	adopting  bool     // orphans come to this program
+	subreaper bool     // because newTree asked for it
+	lists     bool     // the kernel keeps lists of children
+	orphans   *os.File // the main thread's list of children, when adopting
+	deaths    chan os.Signal
+	watching  sync.WaitGroup
+
+	mu     sync.Mutex
+	living map[int]struct{} // processes of this Host that were not waited for yet
+}
+
+func newTree(o Options, p *poller) (*tree, error) {
+	t := &tree{poller: p, log: o.Logger, living: map[int]struct{}{}, lists: haveChildLists()}
+	t.sweeper = &sweeper{tree: t, token: o.Token, alone: o.Alone}
+	if err := t.adopt(o.Subreaper); err != nil {
+		return nil, fmt.Errorf("subreaper: %w", err)
+	}
+	if t.orphans == nil && !o.NoCgroup {
+		cgroups, err := newCgroups()
+		if err != nil {
+			t.log.Debug("no cgroups", "reason", err)
+		}
+		t.cgroups = cgroups
+	}
+	return t, nil
+}
+
+// adopt makes this program the parent of orphans, if asked, and watches for them
+// if it is, for whatever reason.
+func (t *tree) adopt(ask bool) error {
+	already := isSubreaper()
+	if !already && ask {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return err
+		}
+		t.subreaper = true
+	}
+	t.adopting = already || t.subreaper || os.Getpid() == 1
+	if !t.adopting {
+		return nil
+	}
+	if t.lists {
+		pid := strconv.Itoa(os.Getpid())
+		list, err := os.Open("/proc/self/task/" + pid + "/children")
+		if err != nil {
+			return err
+		}
+		t.orphans = list
+	}
+	t.deaths = make(chan os.Signal, 1)
+	signal.Notify(t.deaths, unix.SIGCHLD)
+	t.watching.Go(func() {
+		for range t.deaths {
+			if !t.childless() {
+				t.sweeper.bury()
+			}
+		}
+	})
+	return nil
+}
+
+func isSubreaper() bool {
+	var is int32
+	_, _, errno := unix.Syscall(unix.SYS_PRCTL, unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&is)), 0)
+	return errno == 0 && is != 0
+}
+
+// check finds out whether processes can be started in cgroups.
+func (t *tree) check(start func(cgroup int) error) {
+	if t.cgroups == nil {
+		return
+	}
+	l, fd, err := t.cgroups.take()
+	if err == nil {
+		err = start(fd)
+		_ = unix.Close(fd)
+		t.cgroups.put(l)
+	}
+	if err != nil {
+		t.log.Debug("no cgroups", "reason", err)
+		t.cgroups.close()
+		t.cgroups = nil
+	}
+}
+
+func (t *tree) close() {
+	if t.deaths != nil {
+		signal.Stop(t.deaths)
+		close(t.deaths)
+		t.watching.Wait()
+	}
+	t.sweeper.wait()
+	if t.subreaper {
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	}
+	if t.orphans != nil {
+		_ = t.orphans.Close()
+	}
+	if t.cgroups != nil {
+		t.cgroups.close()
+	}
+}
+
+// leaf is the cgroup to start a process in, with a descriptor of it; nil and -1
+// where there is none.
+func (t *tree) leaf(spec *Spec) (*leaf, int) {
+	if t.cgroups == nil || spec.Detach {
+		return nil, -1
+	}
+	l, fd, err := t.cgroups.take()
+	if err != nil {
+		t.log.Warn("process without a cgroup", "reason", err)
+		return nil, -1
+	}
+	return l, fd
+}
+
+// spawned notes how a start in that leaf went.
+func (t *tree) spawned(l *leaf, pid int, err error) {
+	if err != nil {
+		if l != nil {
+			t.cgroups.put(l)
+		}
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.living[pid] = struct{}{}
+}
+
+// reaped notes that a process was waited for: its number may come again.
+func (t *tree) reaped(pid int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.living, pid)
+}
+
+func (t *tree) lives(pid int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.living[pid]
+	return ok
+}
+
+// childless says whether no orphan has come to this program.
+func (t *tree) childless() bool {
+	if t.orphans == nil {
+		return false
+	}
+	var buf [1]byte
+	n, err := unix.Pread(int(t.orphans.Fd()), buf[:], 0)
+	return n == 0 && err == nil
+}
+
+// clean says whether c, whose main process has ended, left nothing behind, as
+// far as that can be told without a search.
+func (t *tree) clean(c *child) bool {
+	c.mu.Lock()
+	known := len(c.known)
+	c.mu.Unlock()
+	switch {
+	case known > 0:
+		return false
+	case c.leaf != nil:
+		return c.leaf.empty()
+	case t.orphans != nil:
+		return t.childless()
+	}
+	return false
+}
+
+// exited ends what c has left behind, and then c. The poller calls it.
 func (t *tree) exited(c *child, exit Exit) {
-	_ = signalGroup(int(c.pidfd), unix.SIGKILL)
+	if c.detach || t.clean(c) {
+		t.done(c, exit, true)
+		return
+	}
+	c.ending = newEnding(c, exit)
+	t.sweeper.add(c.ending)
+}
+
+// done is the end of c. empty says that nothing of it is left.
+func (t *tree) done(c *child, exit Exit, empty bool) {
+	if c.leaf != nil && empty {
+		t.cgroups.put(c.leaf)
+	}
 	c.finish(exit)
+}
+
+// kill ends c with all that it has started, as far as that is known now. What is
+// started meanwhile is found when c's end is noticed.
+func (t *tree) kill(c *child) {
+	if !c.detach {
+		if c.leaf != nil {
+			c.remember(c.leaf.kins(c.PID()), true)
+			c.leaf.kill()
+		} else {
+			for _, k := range t.remember(c, true) {
+				if pidfd := k.kill(); pidfd >= 0 {
+					_ = unix.Close(pidfd)
+				}
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		_ = c.signalGroupLocked(unix.SIGKILL)
+	}
+}
+
+// remember notes the descendants of c that have left its session: when c is gone
+// they can't be told from others any more. With all, it notes everybody.
+func (t *tree) remember(c *child, all bool) []kin {
+	var found []kin
+	var f families
+	if !t.lists {
+		f = readFamilies()
+	}
+	f.descendants(c.PID(), func(k kin) {
+		if all || k.session != c.PID() {
+			found = append(found, k)
+		}
+	})
+	c.remember(found, all)
+	return found
+}
+
+// rememberBefore is called before a signal that may end c.
+func (c *child) rememberBefore(sig syscall.Signal) {
+	switch sig {
+	case 0, unix.SIGCONT, unix.SIGSTOP, unix.SIGTSTP, unix.SIGCHLD, unix.SIGURG, unix.SIGWINCH:
+		return
+	}
+	if t := c.host.tree; c.leaf == nil && !c.detach && t.lists {
+		t.remember(c, false)
+	}
+}
+
+// remember adds to what c is known to have started.
+func (c *child) remember(found []kin, killed bool) {
+	if len(found) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range found {
+		c.known = append(c.known, descendant{k, killed})
+	}
+}
+
+// descendant is a process that c has started, directly or not.
+type descendant struct {
+	kin
+	killed bool // by Kill
+}
+
+// kins are the leaf's members but the main process.
+func (l *leaf) kins(main int) []kin {
+	var all []kin
+	for _, pid := range l.members() {
+		if k, ok := readKin(pid); ok && pid != main && !k.dead {
+			all = append(all, k)
+		}
+	}
+	return all
 }

@@ -1,0 +1,10 @@
+package proc
+
+func testPrograms() map[string]func(args []string) int {
+	return map[string]func(args []string) int{
+		"family":     family,
+		"sleeper":    sleeper,
+		"daemonizer": func([]string) int { return daemonizer(false) },
+		"leaderizer": func([]string) int { return daemonizer(true) },
+	}
+}

@@ -1,0 +1,209 @@
+package proc
+
+import (
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// sweeper looks for what ended processes have left behind and kills it, on a
+// goroutine that lives while there is something to look for. One look at the
+// system serves everything that has ended meanwhile.
+//
+// mu guards what is below it.
+type sweeper struct {
+	tree  *tree
+	token string // the Options'
+	alone bool
+
+	mu      sync.Mutex
+	queue   []*ending
+	burying bool // orphans have ended
+	running bool
+	idle    sync.WaitGroup
+}
+
+// add has the sweeper look for e's survivors. The answer comes to e.swept, from
+// the poller.
+func (s *sweeper) add(e *ending) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = append(s.queue, e)
+	s.wakeLocked()
+}
+
+// bury has it wait for orphans that have ended.
+func (s *sweeper) bury() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.burying = true
+	s.wakeLocked()
+}
+
+func (s *sweeper) wakeLocked() {
+	if s.running {
+		return
+	}
+	s.running = true
+	s.idle.Go(s.run)
+}
+
+// wait returns when nothing is being looked for.
+func (s *sweeper) wait() { s.idle.Wait() }
+
+func (s *sweeper) run() {
+	for {
+		s.mu.Lock()
+		endings := s.queue
+		s.queue, s.running = nil, len(endings) > 0 || s.burying
+		s.burying = false
+		running := s.running
+		s.mu.Unlock()
+		if !running {
+			return
+		}
+		s.sweep(endings)
+	}
+}
+
+// sweep finds and kills the survivors of all endings.
+func (s *sweeper) sweep(endings []*ending) {
+	var hidden []*ending // those that have no cgroup to look into
+	for _, e := range endings {
+		e.found = e.found[:0]
+		if l := e.child.leaf; l != nil {
+			for _, k := range l.kins(0) {
+				e.add(k)
+			}
+			e.emptied = l.empty()
+			continue
+		}
+		hidden = append(hidden, e)
+	}
+	if len(hidden) > 0 || s.tree.adopting {
+		s.search(hidden)
+	}
+	for _, e := range endings {
+		e.strike()
+	}
+	s.tree.poller.post(func() {
+		for _, e := range endings {
+			e.swept()
+		}
+	})
+}
+
+// search looks through all orphans for those that belong to an ending.
+func (s *sweeper) search(endings []*ending) {
+	var f families
+	if !s.tree.lists {
+		f = readFamilies()
+	}
+	m := s.newMatcher(endings)
+	for _, pid := range s.orphans(f) {
+		if s.tree.lives(pid) {
+			continue
+		}
+		k, ok := readKin(pid)
+		if !ok {
+			continue
+		}
+		if k.dead {
+			m.bury(k)
+			continue
+		}
+		if e := m.match(k); e != nil {
+			e.add(k)
+			f.descendants(pid, e.add)
+		}
+	}
+	for _, e := range endings {
+		for _, d := range e.known {
+			if d.alive() {
+				e.add(d.kin)
+				f.descendants(d.pid, e.add)
+			}
+		}
+	}
+}
+
+// orphans are the processes among which everything is that lost its parent.
+func (s *sweeper) orphans(f families) []int {
+	if s.tree.adopting {
+		return f.adopted(os.Getpid())
+	}
+	var all []int
+	for _, pid := range ancestors() {
+		all = append(all, f.adopted(pid)...)
+	}
+	return all
+}
+
+// matcher tells to whom an orphan belongs.
+type matcher struct {
+	sweeper  *sweeper
+	sessions map[int]*ending // by the number of the session, which is that of the group
+	tokens   map[string]*ending
+	session  int // this program's own
+}
+
+func (s *sweeper) newMatcher(endings []*ending) *matcher {
+	m := &matcher{sweeper: s, sessions: map[int]*ending{}, tokens: map[string]*ending{}}
+	m.session, _ = unix.Getsid(0)
+	for _, e := range endings {
+		// While members are left, the number of a session is nobody's pid but its
+		// leader's: if there is such a process, it is another session by now.
+		if _, reused := readKin(e.child.PID()); !reused {
+			m.sessions[e.child.PID()] = e
+		}
+		if e.child.token != "" {
+			m.tokens[e.child.token] = e
+		}
+	}
+	return m
+}
+
+func (m *matcher) match(k kin) *ending {
+	if e := m.sessions[k.session]; e != nil {
+		return e
+	}
+	if len(m.tokens) == 0 || k.session == m.session {
+		return nil
+	}
+	var e *ending
+	ours := m.sweeper.token == ""
+	eachVariable(k.pid, func(entry []byte) bool {
+		ours = ours || string(entry) == m.sweeper.token
+		if e == nil {
+			e = m.tokens[string(entry)]
+		}
+		return !ours || e == nil
+	})
+	if !ours {
+		return nil
+	}
+	return e
+}
+
+// bury waits for an orphan that has ended, if it certainly is one: this program
+// may have children that have nothing to do with us and that somebody else waits
+// for. Those are in this program's session, or lead their own; what our processes
+// have started is never in this program's session.
+func (m *matcher) bury(k kin) {
+	if !m.sweeper.tree.adopting {
+		return
+	}
+	if k.session == m.session && !m.sweeper.alone {
+		return
+	}
+	if k.session == k.pid && !m.sweeper.alone {
+		return
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, k.pid, nil, unix.WEXITED|unix.WNOHANG, nil)
+		if err != unix.EINTR {
+			return
+		}
+	}
+}
