@@ -63,6 +63,8 @@ type Stream[T any] interface {
 	// lost, after which the stream goes on; io.EOF when nothing will come any
 	// more; or the context's.
 	Next(ctx context.Context) (T, error)
+	// Len is how many values wait to be read: when it is 0, Next would wait.
+	Len() int
 	// Close ends the stream. A waiting Next returns io.EOF.
 	Close()
 }

@@ -127,6 +127,9 @@ func (f *follower) Next(ctx context.Context) (Output, error) {
 	}, nil
 }
 
+// Len implements Stream.
+func (f *follower) Len() int { return f.reader.Len() }
+
 // Close implements Stream.
 func (f *follower) Close() {
 	f.m.follow.remove(f)

@@ -314,6 +314,29 @@ func (r *recipe) environ(vars map[string]string) []string {
 	return env
 }
 
+// Environ is the environment that a process in slot 1 would have, in this
+// program's environment; without GAFFER_ID, for it stands for no process.
+func (t *Template) Environ() ([]string, error) {
+	env, err := ownEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	r, err := looseRecipe(*t, env, "")
+	if err == nil {
+		err = r.unresolved
+	}
+	if err != nil {
+		return nil, err
+	}
+	vars, field, err := r.variables(1, 0)
+	if err != nil {
+		return nil, named(t.Name, &FieldError{field, err})
+	}
+	delete(vars, "GAFFER_ID")
+	delete(vars, markName)
+	return r.environ(vars), nil
+}
+
 // lookProgram finds the program in the PATH that the process will have, else in
 // the manager's.
 func lookProgram(spec *proc.Spec, program string, env *environment) (string, error) {

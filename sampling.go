@@ -87,6 +87,9 @@ func (mon *monitor) run(ctx context.Context, w *watcher, interval time.Duration)
 // Next implements Stream.
 func (mon *monitor) Next(ctx context.Context) ([]Stats, error) { return mon.sub.Next(ctx) }
 
+// Len implements Stream.
+func (mon *monitor) Len() int { return mon.sub.Len() }
+
 // Close implements Stream. Nothing is read any more when it returns.
 func (mon *monitor) Close() {
 	mon.cancel()

@@ -219,3 +219,22 @@ func FuzzValues(f *testing.F) {
 		}
 	})
 }
+
+func TestEnvironIsThatOfSlotOne(t *testing.T) {
+	t.Setenv("GAFFER_TEST_OUTER", "outer")
+	tmpl := Template{Name: "web", Cmd: "x", Port: 5000, Env: map[string]string{"A": "$GAFFER_TEST_OUTER"}}
+	env, err := tmpl.Environ()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"A=outer", "PORT=5000", "GAFFER_NAME=web", "GAFFER_SLOT=1"} {
+		if !slices.Contains(env, want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	for _, entry := range env {
+		if strings.HasPrefix(entry, "GAFFER_ID=") || strings.HasPrefix(entry, markName+"=") {
+			t.Errorf("unexpected %s", entry)
+		}
+	}
+}
