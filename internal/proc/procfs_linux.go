@@ -72,7 +72,7 @@ func (p *procfs) read(pid int, name string) (data []byte, ok bool) {
 	if name == "stat" && err == nil {
 		err = unix.Fstat(fd, &p.fstat)
 	}
-	unix.Close(fd)
+	_ = unix.Close(fd)
 	return p.buf[:max(n, 0)], err == nil
 }
 
@@ -134,7 +134,7 @@ func (p *procfs) fds(pid int) int {
 	if errno != 0 {
 		return -1
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	n := 0
 	if err := p.numbers(fd, func(int) { n++ }); err != nil {
 		return -1
