@@ -320,7 +320,7 @@ func rest(t *testing.T, f *follower) []output.Record[string] {
 	var all []output.Record[string]
 	for {
 		r, err := f.Next(t.Context())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all
 		}
 		if err != nil {

@@ -153,7 +153,7 @@ func drain(t *rapid.T, f *follower, end string) string {
 	var s strings.Builder
 	for {
 		r, err := f.Next(t.Context())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return s.String()
 		}
 		if err != nil {
@@ -324,7 +324,9 @@ func TestAttachWhileWriting(t *testing.T) {
 				break
 			}
 			var n int
-			fmt.Sscan(string(r.Data), &n)
+			if _, err := fmt.Sscan(string(r.Data), &n); err != nil {
+				t.Error(err)
+			}
 			if first < 0 {
 				first = n
 			}

@@ -189,7 +189,9 @@ func TestCommandFollowsAnExec(t *testing.T) {
 	if u := sampleOne(t, s, c.pid(), 0); u.Command != "sh" {
 		t.Errorf("command %q, want sh", u.Command)
 	}
-	fmt.Fprintln(c.in)
+	if _, err := fmt.Fprintln(c.in); err != nil {
+		t.Fatal(err)
+	}
 	sampleUntil(t, s, c.pid(), func(u *Usage) bool { return u.Command == "sleep" })
 }
 
@@ -424,13 +426,13 @@ func (c *sampled) end() {
 	}
 	for {
 		alive := false
-		c.s.Sample([]int{c.pid()}, 0, func(u *Usage) { alive = killLeaves(u) })
-		if !alive {
+		err := c.s.Sample([]int{c.pid()}, 0, func(u *Usage) { alive = killLeaves(u) })
+		if err != nil || !alive {
 			break
 		}
 		runtime.Gosched()
 	}
-	c.cmd.Wait()
+	_ = c.cmd.Wait() // killed
 }
 
 func killLeaves(u *Usage) (alive bool) {
@@ -442,7 +444,7 @@ func killLeaves(u *Usage) (alive bool) {
 		below = killLeaves(&u.Children[i]) || below
 	}
 	if !below {
-		syscall.Kill(u.PID, syscall.SIGKILL)
+		_ = syscall.Kill(u.PID, syscall.SIGKILL) // it may be gone
 	}
 	return true
 }

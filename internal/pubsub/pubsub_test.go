@@ -253,7 +253,7 @@ func TestConcurrentWritersAndReaders(t *testing.T) {
 				case errors.As(err, &m):
 					missed += int(m)
 					continue
-				case err == io.EOF:
+				case errors.Is(err, io.EOF):
 					if total+missed != writers*each {
 						t.Errorf("size %d: %d delivered + %d missed, want %d", size, total, missed, writers*each)
 					}

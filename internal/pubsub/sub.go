@@ -40,7 +40,7 @@ func (s *Sub[T]) Next(ctx context.Context) (T, error) {
 			var none T
 			return none, err
 		}
-		if v, err, ok := s.take(); ok {
+		if v, ok, err := s.take(); ok {
 			return v, err
 		}
 		select {
@@ -65,21 +65,21 @@ func (s *Sub[T]) Close() {
 }
 
 // take is Next without waiting; it is not ok when there is nothing to say yet.
-func (s *Sub[T]) take() (v T, err error, ok bool) {
+func (s *Sub[T]) take() (v T, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.queue.missed > 0 {
 		err = Missed(s.queue.missed)
 		s.queue.missed = 0
-		return v, err, true
+		return v, true, err
 	}
 	if v, ok = s.queue.pop(); ok {
-		return v, nil, true
+		return v, true, nil
 	}
 	if s.state != open {
-		return v, io.EOF, true
+		return v, true, io.EOF
 	}
-	return v, nil, false
+	return v, false, nil
 }
 
 func (s *Sub[T]) put(v T) {
