@@ -18,6 +18,7 @@ type Options struct {
 	Color      bool
 	Terminal   bool        // Out is a terminal: what could wreck it is left out
 	Timestamps bool        // the time in front of each line
+	Hello      string      // the first line, of gaffer's own; "" for none
 	OnError    func(error) // told once when Out can't be written to any more
 }
 
@@ -67,6 +68,9 @@ func (c *Console) Start(ctx context.Context, m *gaffer.Manager) error {
 	p := &printer{out: c.opts.Out, color: c.opts.Color, terminal: c.opts.Terminal, timestamps: c.opts.Timestamps}
 	p.learn(infos)
 	merger := newMerger(p, events, output, c.opts.OnError)
+	if c.opts.Hello != "" {
+		merger.say(sentence{c.opts.Hello, 0})
+	}
 	merger.start()
 	c.m.Store(merger)
 	return nil
