@@ -60,14 +60,9 @@ func (c *Console) Start(ctx context.Context, m *gaffer.Manager) error {
 		c.events.Close()
 		return err
 	}
-	events, ok := c.events.(Waiting[gaffer.Event])
-	output, too := c.output.(Waiting[gaffer.Output])
-	if !ok || !too {
-		return fmt.Errorf("console: %T and %T: a stream does not know its length", c.events, c.output)
-	}
 	p := &printer{out: c.opts.Out, color: c.opts.Color, terminal: c.opts.Terminal, timestamps: c.opts.Timestamps}
 	p.learn(infos)
-	merger := newMerger(p, events, output, c.opts.OnError)
+	merger := newMerger(p, c.events, c.output, c.opts.OnError)
 	if c.opts.Hello != "" {
 		merger.say(sentence{c.opts.Hello, 0})
 	}

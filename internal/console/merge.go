@@ -22,8 +22,8 @@ type merger struct {
 	onError func(error)
 
 	// Set once.
-	events Waiting[gaffer.Event]
-	output Waiting[gaffer.Output]
+	events gaffer.Stream[gaffer.Event]
+	output gaffer.Stream[gaffer.Output]
 	news   chan item       // from listen; one may wait
 	says   chan item       // from Say; a few may wait
 	ending context.Context // ended by stop: say what is left, then end
@@ -35,13 +35,6 @@ type merger struct {
 	interrupt context.CancelFunc
 }
 
-// Waiting is a stream that knows how many of its values wait to be read. Only its
-// reader may ask.
-type Waiting[T any] interface {
-	gaffer.Stream[T]
-	Len() int
-}
-
 // item is one thing to say beside what processes write.
 type item struct {
 	event  gaffer.Event // if it has a kind
@@ -49,7 +42,7 @@ type item struct {
 	say    sentence
 }
 
-func newMerger(p *printer, events Waiting[gaffer.Event], output Waiting[gaffer.Output], onError func(error)) *merger {
+func newMerger(p *printer, events gaffer.Stream[gaffer.Event], output gaffer.Stream[gaffer.Output], onError func(error)) *merger {
 	ending, end := context.WithCancel(context.Background())
 	return &merger{
 		print: p, tell: newNarrator(), onError: onError, events: events, output: output,

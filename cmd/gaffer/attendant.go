@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/console"
+)
+
+// attendant ends `gaffer up` when it is time: at a signal, when nobody reads the
+// output any more, when everything has failed. It is an App, to see failures from
+// the start.
+type attendant struct {
+	manager *gaffer.Manager
+	console *console.Console
+	cancel  context.CancelFunc // ends Run
+
+	failures gaffer.Stream[gaffer.Event]
+	watching sync.WaitGroup
+
+	mu       sync.Mutex // guards the fields below
+	stopping bool
+	degraded bool  // something was not well when the end began
+	err      error // why the output could not be written
+}
+
+// listen handles signals until the function it returns is called. SIGPIPE is
+// caught, not ignored: what is ignored here would be ignored by all services.
+func (a *attendant) listen() (quit func()) {
+	signals := make(chan os.Signal, 8)
+	wanted := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGPIPE}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup wants it
+		wanted = append(wanted, syscall.SIGHUP)
+	}
+	signal.Notify(signals, wanted...)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := range signals {
+			if s != syscall.SIGPIPE {
+				a.signalled(s)
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+		<-done
+	}
+}
+
+// signalled: the first signal stops, the second kills. SIGQUIT does both.
+func (a *attendant) signalled(s os.Signal) {
+	said := "stopping"
+	if s == syscall.SIGINT {
+		said += "; Ctrl-C again to kill"
+	} else if s != syscall.SIGQUIT {
+		said += fmt.Sprintf(" (%s)", gaffer.Signal(s.(syscall.Signal)))
+	}
+	first := a.stop(said)
+	if !first || s == syscall.SIGQUIT {
+		a.console.Say("killing")
+		a.manager.Kill()
+	}
+}
+
+// stop begins the end and tells whether it was the first to.
+func (a *attendant) stop(said string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stopping {
+		return false
+	}
+	a.stopping = true
+	a.degraded = a.unwell()
+	if said != "" {
+		a.console.Say("%s", said)
+	}
+	a.cancel()
+	return true
+}
+
+// unwell tells whether something is in back-off, flapping or failed.
+func (a *attendant) unwell() bool {
+	infos, err := a.manager.List(context.Background(), gaffer.All)
+	if err != nil {
+		return false // it is over already
+	}
+	for _, info := range infos {
+		switch info.Status.State {
+		case gaffer.InBackoff, gaffer.InFlapping, gaffer.Failed:
+			return true
+		}
+	}
+	return false
+}
+
+// lost: the output can't be written any more. A reader that has gone is a way of
+// asking to stop.
+func (a *attendant) lost(err error) {
+	if !brokenPipe(err) {
+		a.mu.Lock()
+		a.err = fmt.Errorf("output: %w", err)
+		a.mu.Unlock()
+	}
+	a.stop("")
+}
+
+// outcome is how it went.
+func (a *attendant) outcome() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.err != nil:
+		return a.err
+	case a.degraded:
+		return statusError(exitDegraded)
+	}
+	return nil
+}
+
+// Start implements gaffer.App: it watches for failures.
+func (a *attendant) Start(ctx context.Context, m *gaffer.Manager) error {
+	failures, err := m.Subscribe(context.WithoutCancel(ctx), gaffer.All, gaffer.KindFail)
+	if err != nil {
+		return err
+	}
+	a.failures = failures
+	a.watching.Go(func() {
+		for {
+			if _, err := failures.Next(context.Background()); err != nil {
+				return
+			}
+			if a.allFailed() {
+				a.stop("nothing is left to run: all have failed")
+			}
+		}
+	})
+	return nil
+}
+
+// allFailed tells whether something has failed and nothing else is wanted.
+func (a *attendant) allFailed() bool {
+	infos, err := a.manager.List(context.Background(), gaffer.All)
+	if err != nil {
+		return false
+	}
+	failed := false
+	for _, info := range infos {
+		switch {
+		case info.Status.State == gaffer.Failed:
+			failed = true
+		case info.Status.State != gaffer.Stopped && info.Status.MaxProcesses > 0:
+			return false
+		}
+	}
+	return failed
+}
+
+// Restart implements gaffer.App.
+func (a *attendant) Restart(context.Context) error { return nil }
+
+// Stop implements gaffer.App.
+func (a *attendant) Stop(context.Context) error {
+	a.failures.Close()
+	a.watching.Wait()
+	return nil
+}

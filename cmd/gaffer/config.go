@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newConfig() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check a gaffer.toml or Procfile",
+		Args:  noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("which command? want `%s check`", cmd.CommandPath())
+		},
+	}
+	cmd.AddCommand(newConfigCheck())
+	return cmd
+}
+
+func newConfigCheck() *cobra.Command {
+	var f fileFlags
+	cmd := &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Show everything that is wrong with a file",
+		Long: `Show everything that is wrong with FILE, else with gaffer.toml, else Procfile, of
+this directory: how it is written, and whether the programs, directories, users
+and variables that it names are there. Nothing is started.
+
+Exit status: 0 nothing is wrong, 1 something is.`,
+		Args: atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && f.path != "" {
+				return usagef("want FILE or --config, not both")
+			}
+			if len(args) == 1 {
+				f.path = args[0]
+			}
+			file, err := f.load(cmd, nil)
+			if err != nil {
+				return err
+			}
+			if err := file.Check(); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: good: %s\n", file.Path, summary(file.Templates))
+			return nil
+		},
+	}
+	f.add(cmd)
+	return cmd
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/config"
+)
+
+// fileFlags are the flags of commands that read a gaffer.toml or a Procfile.
+type fileFlags struct {
+	path     string
+	envFiles []string
+	port     int
+}
+
+func (f *fileFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&f.path, "config", "f", "", "`file` to read, instead of gaffer.toml or else Procfile of this directory")
+	flags.StringArrayVarP(&f.envFiles, "env-file", "e", nil, "`file` of variables to read, after .env; can be repeated, later ones win")
+	flags.IntVar(&f.port, "port", 0, "PORT of a Procfile's first entry (default PORT, or 5000)")
+	_ = cmd.MarkFlagFilename("config")
+	_ = cmd.MarkFlagFilename("env-file")
+}
+
+// load reads the file that was named, or the one of this directory.
+func (f *fileFlags) load(cmd *cobra.Command, counts map[string]int) (*config.File, error) {
+	if cmd.Flags().Changed("port") && (f.port < 1 || f.port > 65535) {
+		return nil, usagef("--port %d: want 1 to 65535", f.port)
+	}
+	path := f.path
+	if path == "" {
+		found, err := config.Find(".")
+		if err != nil {
+			return nil, err
+		}
+		path = found
+	}
+	return config.Load(path, config.Options{EnvFiles: f.envFiles, Port: f.port, Counts: counts})
+}
+
+// parseCounts reads "web=2,worker=3".
+func parseCounts(texts []string) (map[string]int, error) {
+	counts := map[string]int{}
+	for _, text := range texts {
+		name, number, found := strings.Cut(text, "=")
+		if !found || name == "" {
+			return nil, usagef("-c %s: want NAME=NUMBER", text)
+		}
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 0 {
+			return nil, usagef("-c %s: want a number from 0", text)
+		}
+		if _, taken := counts[name]; taken {
+			return nil, usagef("-c %s: %s is given twice", text, name)
+		}
+		counts[name] = n
+	}
+	return counts, nil
+}
+
+// choose keeps the templates that targets select, all if there are none. Each
+// target must select one.
+func choose(templates []gaffer.Template, targets []string) ([]gaffer.Template, error) {
+	if len(targets) == 0 {
+		return templates, nil
+	}
+	var names []string
+	for _, t := range templates {
+		names = append(names, t.Name)
+	}
+	chosen := map[string]bool{}
+	var errs []error
+	for _, text := range targets {
+		target, found := gaffer.Target(text), false
+		if err := target.Check(); err != nil {
+			return nil, &usageError{err}
+		}
+		for _, name := range names {
+			if target.Matches(name, 0, 0) {
+				chosen[name], found = true, true
+			}
+		}
+		if !found {
+			errs = append(errs, config.UnknownName(text, names))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return slices.DeleteFunc(templates, func(t gaffer.Template) bool { return !chosen[t.Name] }), nil
+}
+
+// completeNames completes the names of templates, and what is on each.
+func (f *fileFlags) completeNames(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	file, err := f.load(cmd, nil)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []cobra.Completion
+	for _, t := range file.Templates {
+		names = append(names, cobra.CompletionWithDesc(t.Name, t.Cmd))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// summary says in a line what a file defines: "web, worker (2), mail".
+func summary(templates []gaffer.Template) string {
+	const most = 10
+	var parts []string
+	for i, t := range templates {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("and %d more", len(templates)-most))
+			break
+		}
+		part := t.Name
+		if t.NumProcesses != nil && *t.NumProcesses != 1 {
+			part += fmt.Sprintf(" (%d)", *t.NumProcesses)
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ")
+}

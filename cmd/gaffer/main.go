@@ -1,0 +1,105 @@
+// Gaffer keeps processes alive: `gaffer up` runs the services of a gaffer.toml or
+// a Procfile in the foreground. `gaffer help` tells the rest.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gafferpm/gaffer/config"
+)
+
+// The exit statuses of gaffer. `gaffer run` gives its command's own.
+const (
+	exitOK       = 0
+	exitError    = 1
+	exitUsage    = 2
+	exitDegraded = 5 // something was in back-off, flapping or failed
+)
+
+func main() { os.Exit(execute(os.Args[1:])) }
+
+// execute runs one command line and returns the exit status.
+func execute(args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteC()
+	var status statusError
+	var usage *usageError
+	var faults config.Faults
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "%s: %v\n`%s --help` shows how\n", cmd.CommandPath(), err, cmd.CommandPath())
+		return exitUsage
+	case errors.As(err, &faults):
+		// Each begins with its place, where editors look for it.
+		fmt.Fprintln(os.Stderr, err)
+		return exitError
+	}
+	fmt.Fprintln(os.Stderr, "gaffer:", err)
+	return exitError
+}
+
+// statusError is an exit status that needs no words: they were said already.
+type statusError int
+
+func (s statusError) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// usageError is a command line that can't be understood.
+type usageError struct{ err error }
+
+func (u *usageError) Error() string { return u.err.Error() }
+func (u *usageError) Unwrap() error { return u.err }
+
+func usagef(format string, a ...any) error { return &usageError{fmt.Errorf(format, a...)} }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "gaffer",
+		Short: "Keep processes alive",
+		Long: `Gaffer keeps processes alive. In a directory with a gaffer.toml or a Procfile,
+
+  gaffer up
+
+starts all that it defines, shows what they write, and restarts what crashes.`,
+		Args:              noCommand,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(newUp(), newRun(), newConfig(), newVersion(), newCompletion())
+	return root
+}
+
+// noCommand refuses what is no command, with the nearest that is one.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usagef("unknown command %q%s", args[0], hint)
+}
+
+// atMost accepts up to n arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usagef("unexpected argument %q", args[n])
+		}
+		return nil
+	}
+}

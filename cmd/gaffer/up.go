@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/console"
+)
+
+// upFlags are the flags of gaffer up.
+type upFlags struct {
+	fileFlags
+	counts     []string
+	timestamps bool
+	color      bool
+	noColor    bool
+}
+
+func newUp() *cobra.Command {
+	var f upFlags
+	cmd := &cobra.Command{
+		Use:   "up [flags] [NAME...]",
+		Short: "Run gaffer.toml, else Procfile, in the foreground",
+		Long: `Run what gaffer.toml, else Procfile, of this directory defines, in the
+foreground, and show what it writes. NAMEs choose templates; "web*" and "jobs:*"
+choose several.
+
+Ctrl-C stops everything, in the reverse of the start order; a second one kills.
+
+Exit status: 0 stopped as asked; 1 an error; 5 stopped as asked, but something
+was in back-off, flapping or failed then, or everything has failed.`,
+		Example: `  gaffer up
+  gaffer up web worker -c worker=3
+  gaffer up -f examples/shop/gaffer.toml -t`,
+		ValidArgsFunction: f.completeNames,
+		RunE:              f.run,
+	}
+	f.add(cmd)
+	flags := cmd.Flags()
+	flags.StringSliceVarP(&f.counts, "count", "c", nil, "numbers of processes, as `web=2,worker=3`")
+	flags.BoolVarP(&f.timestamps, "timestamps", "t", false, "show the time of each line")
+	flags.BoolVar(&f.color, "color", false, "use colour even when the output is no terminal")
+	flags.BoolVar(&f.noColor, "no-color", false, "use no colour")
+	return cmd
+}
+
+func (f *upFlags) run(cmd *cobra.Command, names []string) error {
+	if f.color && f.noColor {
+		return usagef("--color and --no-color exclude each other")
+	}
+	counts, err := parseCounts(f.counts)
+	if err != nil {
+		return err
+	}
+	file, err := f.load(cmd, counts)
+	if err != nil {
+		return err
+	}
+	templates, err := choose(file.Templates, names)
+	if err != nil {
+		return err
+	}
+	manager, err := gaffer.New(gaffer.Options{
+		Subreaper: true,
+		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range templates {
+		if err := manager.Load(cmd.Context(), t); err != nil {
+			return errors.Join(err, manager.Close())
+		}
+	}
+	return f.attend(manager, fmt.Sprintf("%s: %s", file.Path, summary(templates)))
+}
+
+// attend runs the manager until somebody has had enough, and tells how it went.
+func (f *upFlags) attend(manager *gaffer.Manager, hello string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	a := &attendant{manager: manager, cancel: cancel}
+
+	terminal := console.IsTerminal(os.Stdout)
+	color := f.color || !f.noColor && console.WantsColor(terminal, os.Getenv)
+	a.console = console.New(console.Options{
+		Out: os.Stdout, Color: color, Terminal: terminal, Timestamps: f.timestamps,
+		Hello: hello, OnError: a.lost,
+	})
+	defer a.listen()()
+	err := manager.Run(ctx, a.console, a)
+	if err == nil {
+		err = a.outcome()
+	}
+	return err
+}
+
+// brokenPipe tells that whoever read our output has gone, which is no fault.
+func brokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.EIO) }
