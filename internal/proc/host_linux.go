@@ -169,15 +169,30 @@ func (d *direct) spawnOffMainThread(l *launch) (pid, pidfd int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if unix.Gettid() != os.Getpid() {
-		return d.spawner.spawn(l)
+		return d.spawnHere(l)
 	}
 	done := make(chan struct{})
 	go func() { // cannot run on this thread, which is locked
 		defer close(done)
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		pid, pidfd, err = d.spawner.spawn(l)
+		pid, pidfd, err = d.spawnHere(l)
 	}()
 	<-done
 	return pid, pidfd, err
+}
+
+// spawnHere keeps this program as it is: a child that changes its user while it
+// shares our memory would make that unreadable for debuggers and core dumps.
+func (d *direct) spawnHere(l *launch) (pid, pidfd int, err error) {
+	if !l.spec.changesUser() {
+		return d.spawner.spawn(l)
+	}
+	dumpable, _ := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	defer func() {
+		if dumpable == 1 {
+			_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+		}
+	}()
+	return d.spawner.spawn(l)
 }

@@ -3,6 +3,7 @@ package proc
 func testPrograms() map[string]func(args []string) int {
 	return map[string]func(args []string) int{
 		"family":     family,
+		"report":     report,
 		"sleeper":    sleeper,
 		"daemonizer": func([]string) int { return daemonizer(false) },
 		"leaderizer": func([]string) int { return daemonizer(true) },

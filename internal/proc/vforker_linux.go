@@ -128,17 +128,8 @@ func (f *vforker) spawn(l *launch) (pid, pidfd int, err error) {
 
 // run starts the prepared child, and buries it again if it could not become the program.
 func (f *vforker) run(l *launch) (pid, pidfd int, err error) {
-	dumpable := 0
-	if l.spec.changesUser() {
-		// The child changes its user while it shares our memory: that would make
-		// ours unreadable for debuggers and core dumps.
-		dumpable, _ = unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
-	}
 	pid, pidfd, failed, errno := f.v.run(f.calls, l.cgroup)
 	runtime.KeepAlive(f)
-	if dumpable == 1 {
-		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
-	}
 	if errno == 0 {
 		return pid, pidfd, nil
 	}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package proc
+
+func testPrograms() map[string]func(args []string) int { return nil }
