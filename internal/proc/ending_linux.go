@@ -25,11 +25,11 @@ type ending struct {
 	child    *child
 	exit     Exit
 	known    []descendant
-	killed   map[int]struct{} // everything that had to be killed, by pid
-	found    []kin            // survivors of the last sweep
-	victims  []int            // pidfds of those who were killed in it
-	emptied  bool             // the cgroup, if there is one, was empty in it
-	deadline time.Time        // zero until something was killed
+	killed   map[int]uint64 // everything that had to be killed: start by pid
+	found    []kin          // survivors of the last sweep
+	victims  []int          // pidfds of those who were killed in it
+	emptied  bool           // the cgroup, if there is one, was empty in it
+	deadline time.Time      // zero until something was killed
 
 	waiting int // victims that the poller waits for
 	timer   *time.Timer
@@ -39,10 +39,10 @@ type ending struct {
 func newEnding(c *child, exit Exit) *ending {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := &ending{child: c, exit: exit, known: c.known, killed: map[int]struct{}{}}
+	e := &ending{child: c, exit: exit, known: c.known, killed: map[int]uint64{}}
 	for _, d := range c.known {
 		if d.killed {
-			e.killed[d.pid] = struct{}{}
+			e.killed[d.pid] = d.start
 		}
 	}
 	return e
@@ -70,7 +70,7 @@ func (e *ending) strike() {
 		e.child.leaf.kill()
 	}
 	for _, k := range e.found {
-		e.killed[k.pid] = struct{}{}
+		e.killed[k.pid] = k.start
 		pidfd := k.kill()
 		switch {
 		case pidfd < 0:

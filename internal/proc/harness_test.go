@@ -149,6 +149,7 @@ func newHost(t testing.TB, o Options) *Host {
 		if err := h.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
+		wantNoZombies(t)
 	})
 	return h
 }

@@ -3,6 +3,7 @@ package proc
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -17,6 +18,15 @@ const programVariable = "GAFFER_TEST_PROGRAM"
 // started records the programs that tests have asked for.
 var started sync.Map
 
+// mainThread are functions to be called on this program's main thread.
+var mainThread = lockMainThread()
+
+// lockMainThread is called before main, which is on the main thread.
+func lockMainThread() chan func() {
+	runtime.LockOSThread()
+	return make(chan func())
+}
+
 func TestMain(m *testing.M) {
 	programs = testPrograms()
 	if name := os.Getenv(programVariable); name != "" {
@@ -27,7 +37,14 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(program(os.Args[1:]))
 	}
-	status := m.Run()
+	status := 0
+	go func() {
+		defer close(mainThread)
+		status = m.Run()
+	}()
+	for f := range mainThread {
+		f()
+	}
 	if status == 0 && wholeRun() {
 		status = unusedPrograms()
 	}

@@ -143,13 +143,14 @@ func (s *sweeper) orphans(f families) []int {
 // matcher tells to whom an orphan belongs.
 type matcher struct {
 	sweeper  *sweeper
+	endings  []*ending
 	sessions map[int]*ending // by the number of the session, which is that of the group
 	tokens   map[string]*ending
 	session  int // this program's own
 }
 
 func (s *sweeper) newMatcher(endings []*ending) *matcher {
-	m := &matcher{sweeper: s, sessions: map[int]*ending{}, tokens: map[string]*ending{}}
+	m := &matcher{sweeper: s, endings: endings, sessions: map[int]*ending{}, tokens: map[string]*ending{}}
 	m.session, _ = unix.Getsid(0)
 	for _, e := range endings {
 		// While members are left, the number of a session is nobody's pid but its
@@ -186,18 +187,9 @@ func (m *matcher) match(k kin) *ending {
 	return e
 }
 
-// bury waits for an orphan that has ended, if it certainly is one: this program
-// may have children that have nothing to do with us and that somebody else waits
-// for. Those are in this program's session, or lead their own; what our processes
-// have started is never in this program's session.
+// bury waits for an orphan that has ended.
 func (m *matcher) bury(k kin) {
-	if !m.sweeper.tree.adopting {
-		return
-	}
-	if k.session == m.session && !m.sweeper.alone {
-		return
-	}
-	if k.session == k.pid && !m.sweeper.alone {
+	if !m.sweeper.tree.adopting || !m.orphan(k) {
 		return
 	}
 	for {
@@ -206,4 +198,20 @@ func (m *matcher) bury(k kin) {
 			return
 		}
 	}
+}
+
+// orphan says whether a dead child certainly came to this program as an orphan:
+// it may have others, that have nothing to do with us and that somebody waits
+// for. Those are in this program's session, or lead their own; what our processes
+// have started is never in this program's session.
+func (m *matcher) orphan(k kin) bool {
+	if m.sweeper.alone || k.session != m.session && k.session != k.pid {
+		return true
+	}
+	for _, e := range m.endings {
+		if start, ok := e.killed[k.pid]; ok && start == k.start {
+			return true
+		}
+	}
+	return false
 }
