@@ -365,8 +365,11 @@ func (r *recipe) ready(slot int, id uint64) (*proc.Spec, error) {
 	if err != nil {
 		return nil, &FieldError{field, err}
 	}
-	spec.Path, err = lookProgram(spec, spec.Args[0], r.env)
-	if err != nil {
+	spec.Path = spec.Args[0]
+	if strings.Contains(spec.Path, "/") {
+		return spec, nil // what is wrong with it, the start itself says
+	}
+	if spec.Path, err = lookProgram(spec, spec.Path, r.env); err != nil {
 		return nil, err
 	}
 	return spec, nil
