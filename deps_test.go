@@ -29,6 +29,13 @@ var imports = map[string]map[string]string{
 	"bench": {
 		"golang.org/x/sys/unix": "pidfds, a mapped file, clocks of other processes",
 	},
+	"cmd/gaffer": {
+		module:                       "what it runs",
+		module + "/config":           "gaffer.toml and Procfile",
+		module + "/internal/console": "what a person sees",
+		module + "/internal/proc":    "gaffer run becomes the command",
+		"github.com/spf13/cobra":     "commands, flags, help and completion",
+	},
 	"config": {
 		module:                                     "templates are what it makes",
 		module + "/internal/dotenv":                ".env beside a Procfile",
@@ -36,6 +43,10 @@ var imports = map[string]map[string]string{
 		"github.com/pelletier/go-toml/v2/unstable": "where in gaffer.toml each key stands",
 		"mvdan.cc/sh/v3/syntax":                    "whether a Procfile's command needs a shell",
 	},
+	"examples/app":       {module: "it shows the library"},
+	"examples/autoscale": {module: "it shows the library"},
+	"examples/embed":     {module: "it shows the library"},
+	"examples/shop/web":  {},
 	"internal/console": {
 		module:                  "it prints events and output",
 		"golang.org/x/sys/unix": "whether it is a terminal, and how wide",

@@ -102,15 +102,12 @@ func gafferUp(bin, dir, config string) ([]string, error) {
 	return []string{bin, "up", "--config", path}, os.WriteFile(path, []byte(config), 0o600)
 }
 
-// process is one table of gaffer.toml. Back-off is off, so that restarts cost
-// what they cost.
-func process(name string, count int, args []string) string {
-	quoted := make([]string, len(args))
-	for i, a := range args {
-		quoted[i] = "'" + a + "'"
-	}
-	return fmt.Sprintf("[process.%s]\ncmd = %s\nargs = [%s]\nnumprocesses = %d\nbackoff = { first = \"0s\" }\n\n",
-		name, quoted[0], strings.Join(quoted[1:], ", "), count)
+// process is one table of gaffer.toml, as short as it can be: there are
+// thousands, and a file has a limit. Back-off is off, so that restarts cost what
+// they cost.
+func process(name string, args []string) string {
+	return fmt.Sprintf("[process.%s]\ncmd='%s'\nargs=['%s']\nbackoff={first=\"0s\"}\n",
+		name, args[0], strings.Join(args[1:], "','"))
 }
 
 func manyTemplates(w work) string {
@@ -119,12 +116,14 @@ func manyTemplates(w work) string {
 	}
 	var b strings.Builder
 	for i := range w.n {
-		b.WriteString(process(fmt.Sprintf("p%d", i+1), 1, w.args(fmt.Sprint(i+1))))
+		b.WriteString(process(fmt.Sprintf("p%d", i+1), w.args(fmt.Sprint(i+1))))
 	}
 	return b.String()
 }
 
-func oneTemplate(w work) string { return process("p", w.n, w.args("$GAFFER_SLOT")) }
+func oneTemplate(w work) string {
+	return process("p", w.args("$GAFFER_SLOT")) + fmt.Sprintf("numprocesses=%d\n", w.n)
+}
 
 func supervisor(dir string, w work) ([]string, error) {
 	var b strings.Builder
