@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,6 +33,9 @@ type cgroups struct {
 // leaf is the cgroup of one process.
 type leaf struct {
 	dir string
+	// killed says that the kernel was told to kill everything in it. Since 6.14 some
+	// kernels then go on killing whatever is started in it: it can't be used again.
+	killed atomic.Bool
 }
 
 // newCgroups finds this program's place in the cgroup v2 tree and makes a
@@ -147,11 +151,11 @@ func (c *cgroups) next() (*leaf, error) {
 	return l, nil
 }
 
-// put takes back a leaf that is empty.
+// put takes back a leaf that is empty, for another process or to remove it.
 func (c *cgroups) put(l *leaf) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.free) < keptLeaves {
+	if len(c.free) < keptLeaves && !l.killed.Load() {
 		c.free = append(c.free, l)
 		return
 	}
@@ -208,5 +212,6 @@ func (l *leaf) kill() {
 		return
 	}
 	defer unix.Close(fd)
+	l.killed.Store(true)
 	_, _ = unix.Write(fd, []byte("1"))
 }

@@ -11,6 +11,8 @@ const (
 	stuckAfter = 5 * time.Second
 	// lookAgain is when to look again for what can't be waited for.
 	lookAgain = 5 * time.Millisecond
+	// unsureLooks is how often to look again for what may turn out to be a survivor.
+	unsureLooks = 3
 	// waitedAtOnce is how many processes of one ending are waited for at a time:
 	// each takes a descriptor. All of them are killed at once.
 	waitedAtOnce = 64
@@ -20,7 +22,7 @@ const (
 // the sweeper looks for survivors and kills them, the poller waits until they are
 // gone and gives it back, until nothing is found any more.
 //
-// Its fields belong to whoever has it, those from waiting on to the poller.
+// Its fields belong to whoever has it, those from looks on to the poller.
 type ending struct {
 	child    *child
 	exit     Exit
@@ -28,9 +30,11 @@ type ending struct {
 	killed   map[int]uint64 // everything that had to be killed: start by pid
 	found    []kin          // survivors of the last sweep
 	victims  []int          // pidfds of those who were killed in it
+	unsure   bool           // something was seen in it that could not be told from others
 	emptied  bool           // the cgroup, if there is one, was empty in it
 	deadline time.Time      // zero until something was killed
 
+	looks   int // how often it was looked again because of unsure
 	waiting int // victims that the poller waits for
 	timer   *time.Timer
 	over    bool
@@ -85,6 +89,11 @@ func (e *ending) strike() {
 // swept takes the result of a sweep. The poller calls it.
 func (e *ending) swept() {
 	t := e.child.host.tree
+	if len(e.found) == 0 && e.unsure && e.looks < unsureLooks {
+		e.looks++
+		time.AfterFunc(lookAgain, func() { t.sweeper.add(e) })
+		return
+	}
 	if len(e.found) == 0 && (e.emptied || e.child.leaf == nil) {
 		e.finish(0)
 		return

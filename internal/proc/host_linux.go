@@ -72,7 +72,12 @@ func newDirect(o Options) (_ *direct, err error) {
 // tryCgroup starts what can't be executed, to see whether the rest works.
 func (d *direct) tryCgroup(cgroup int) error {
 	l := launch{spec: &Spec{Path: "/dev/null/", Args: []string{""}}, cgroup: cgroup}
-	_, _, err := d.spawnOffMainThread(&l)
+	_, pidfd, err := d.spawnOffMainThread(&l)
+	if err == nil { // it did not get as far as that
+		_, _ = reap(pidfd)
+		_ = unix.Close(pidfd)
+		return fmt.Errorf("a process started in a cgroup of its own: %w", os.ErrProcessDone)
+	}
 	if errnoOf(err) == unix.ENOTDIR {
 		return nil
 	}

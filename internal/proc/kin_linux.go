@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,8 +51,9 @@ func parseKin(line []byte) (kin, bool) {
 		}
 	}
 	k.start, err = strconv.ParseUint(string(fields[19]), 10, 64)
-	state := fields[0][0]
-	k.dead = state == 'Z' || state == 'X' || state == 'x'
+	// The first thread can be a zombie while others still run.
+	state, threads := fields[0][0], string(fields[17])
+	k.dead = (state == 'Z' || state == 'X' || state == 'x') && (threads == "0" || threads == "1")
 	return k, err == nil
 }
 
@@ -59,6 +61,19 @@ func parseKin(line []byte) (kin, bool) {
 func (k kin) alive() bool {
 	now, ok := readKin(k.pid)
 	return ok && now.start == k.start && !now.dead
+}
+
+// ticks is how many of kin.start's units a second has, on every architecture.
+const ticks = 100
+
+// startedSince says whether k was started at that time or later, roughly.
+func (k kin) startedSince(at time.Time) bool {
+	var boot unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil {
+		return true
+	}
+	up := time.Duration(boot.Nano()) - time.Since(at) // what the clock said then
+	return time.Duration(k.start)*(time.Second/ticks) >= up-time.Second
 }
 
 // kill ends k and returns a descriptor of it, or -1 when it is gone or can't be had.

@@ -1,10 +1,10 @@
 package proc
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"testing"
 )
@@ -53,14 +53,12 @@ func TestMain(m *testing.M) {
 
 // wholeRun says whether all tests were run: then all programs must have been used.
 func wholeRun() bool {
-	return !slices.ContainsFunc(os.Args[1:], func(arg string) bool {
-		for _, flag := range [...]string{"-test.run=", "-test.skip=", "-test.bench=", "-test.fuzz=", "-test.list=", "-test.short"} {
-			if len(arg) > len(flag) && arg[:len(flag)] == flag || arg == "-test.short=true" {
-				return true
-			}
+	for _, name := range [...]string{"run", "skip", "bench", "fuzz", "list"} {
+		if flag.Lookup("test."+name).Value.String() != "" {
+			return false
 		}
-		return false
-	})
+	}
+	return !testing.Short()
 }
 
 func unusedPrograms() int {

@@ -4,6 +4,7 @@ func testPrograms() map[string]func(args []string) int {
 	return map[string]func(args []string) int{
 		"family":     family,
 		"report":     report,
+		"ignorer":    ignorer,
 		"sleeper":    sleeper,
 		"daemonizer": func([]string) int { return daemonizer(false) },
 		"leaderizer": func([]string) int { return daemonizer(true) },

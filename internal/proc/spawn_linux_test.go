@@ -203,14 +203,31 @@ func TestOrdinaryUserStaysWhatHeIs(t *testing.T) {
 	})
 }
 
-func TestIgnoredSignalsAreNotInherited(t *testing.T) {
+// ignorer ignores signals, as nohup does, starts report, and prints what that prints.
+func ignorer([]string) int {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR1)
-	defer signal.Reset(syscall.SIGHUP, syscall.SIGUSR1)
-	h := newHost(t, Options{engine: engineBest})
+	h, err := NewHost(Options{})
+	if err != nil {
+		return 1
+	}
+	defer h.Close()
+	r := newRecorder()
+	env := []string{programVariable + "=report", raceOptions}
+	if err := h.Start(&Spec{Path: "/proc/self/exe", Args: os.Args[:1], Env: env, Outputs: 1}, r); err != nil {
+		return 1
+	}
+	<-r.gone
+	_, _ = os.Stdout.WriteString(r.text(Stdout))
+	return r.exit.Status
+}
+
+func TestIgnoredSignalsAreNotInherited(t *testing.T) {
+	h := newHost(t, Options{})
 	if !closesAll(h) {
 		t.Skip("the syscall package hands ignored signals on")
 	}
-	if s := surroundingsOf(t, h, program(t, "report")); len(s.Ignored) != 0 {
+	started.Store("report", true)
+	if s := surroundingsOf(t, h, program(t, "ignorer")); len(s.Ignored) != 0 {
 		t.Errorf("ignored signals %v", s.Ignored)
 	}
 }

@@ -76,6 +76,11 @@ func (s *sweeper) sweep(endings []*ending) {
 			for _, k := range l.kins(0) {
 				e.add(k)
 			}
+			for _, d := range e.known { // killed, but perhaps not gone yet
+				if d.alive() {
+					e.add(d.kin)
+				}
+			}
 			e.emptied = l.empty()
 			continue
 		}
@@ -119,6 +124,9 @@ func (s *sweeper) search(endings []*ending) {
 		}
 	}
 	for _, e := range endings {
+		e.unsure = m.unsure[e]
+	}
+	for _, e := range endings {
 		for _, d := range e.known {
 			if d.alive() {
 				e.add(d.kin)
@@ -146,11 +154,12 @@ type matcher struct {
 	endings  []*ending
 	sessions map[int]*ending // by the number of the session, which is that of the group
 	tokens   map[string]*ending
+	unsure   map[*ending]bool
 	session  int // this program's own
 }
 
 func (s *sweeper) newMatcher(endings []*ending) *matcher {
-	m := &matcher{sweeper: s, endings: endings, sessions: map[int]*ending{}, tokens: map[string]*ending{}}
+	m := &matcher{sweeper: s, endings: endings, sessions: map[int]*ending{}, tokens: map[string]*ending{}, unsure: map[*ending]bool{}}
 	m.session, _ = unix.Getsid(0)
 	for _, e := range endings {
 		// While members are left, the number of a session is nobody's pid but its
@@ -173,18 +182,32 @@ func (m *matcher) match(k kin) *ending {
 		return nil
 	}
 	var e *ending
-	ours := m.sweeper.token == ""
+	ours, empty := m.sweeper.token == "", true
 	eachVariable(k.pid, func(entry []byte) bool {
+		empty = false
 		ours = ours || string(entry) == m.sweeper.token
 		if e == nil {
 			e = m.tokens[string(entry)]
 		}
 		return !ours || e == nil
 	})
+	if empty {
+		m.noteUnsure(k)
+	}
 	if !ours {
 		return nil
 	}
 	return e
+}
+
+// noteUnsure has everybody look again whose descendant k could be: while a
+// process executes another program, it has no environment.
+func (m *matcher) noteUnsure(k kin) {
+	for _, e := range m.tokens {
+		if k.startedSince(e.child.started) {
+			m.unsure[e] = true
+		}
+	}
 }
 
 // bury waits for an orphan that has ended.

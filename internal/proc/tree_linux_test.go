@@ -120,6 +120,13 @@ func (m mode) host(t *testing.T) *Host {
 	return h
 }
 
+// tagged gives spec what it is found by.
+func tagged(t *testing.T, spec *Spec) *Spec {
+	spec.Token = "GAFFER_TEST_ID=" + t.Name()
+	spec.Env = append(spec.Env, instanceToken, spec.Token)
+	return spec
+}
+
 // startFamily starts a family and returns its members' relations once all are there.
 func startFamily(t *testing.T, h *Host, args ...string) (*recorder, map[string]kin) {
 	t.Helper()
@@ -133,9 +140,7 @@ func startFamily(t *testing.T, h *Host, args ...string) (*recorder, map[string]k
 			started.Store("leaderizer", true)
 		}
 	}
-	spec.Token = "GAFFER_TEST_ID=" + t.Name()
-	spec.Env = append(spec.Env, instanceToken, spec.Token)
-	r := start(t, h, spec)
+	r := start(t, h, tagged(t, spec))
 	members := map[string]kin{}
 	for line := range strings.Lines(r.awaitText(t, Stdout, "ready\n")) {
 		way, number, ok := strings.Cut(strings.TrimSpace(line), " ")
