@@ -353,7 +353,7 @@ func (k *keeper) arm(now time.Time) {
 			k.timer = nil
 		}
 	case k.timer == nil:
-		k.timer = time.AfterFunc(due.Sub(now), func() { k.box.post(func() {}) })
+		k.timer = time.AfterFunc(due.Sub(now), func() { k.box.hand(func() {}) })
 	default:
 		k.timer.Reset(due.Sub(now))
 	}

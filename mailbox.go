@@ -26,6 +26,15 @@ type letter struct {
 // post puts f into the box and returns at once.
 func (b *mailbox) post(f func()) { b.put(letter{run: f}) }
 
+// hand runs f now if the box is idle, else when its turn comes. It is for callers
+// who may as well do the work themselves: it saves waking another goroutine, which
+// on an idle system takes longer than the work.
+func (b *mailbox) hand(f func()) {
+	if !b.inline(f) {
+		b.post(f)
+	}
+}
+
 func (b *mailbox) put(l letter) {
 	b.mu.Lock()
 	b.queue = append(b.queue, l)

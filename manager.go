@@ -216,7 +216,7 @@ func (m *Manager) launch(p *process) {
 		}
 		if err != nil {
 			p.log.End()
-			p.k.box.post(func() { p.k.launchFailed(p, err) })
+			p.k.box.hand(func() { p.k.launchFailed(p, err) })
 		}
 	})
 }
@@ -226,7 +226,7 @@ func (m *Manager) launchDetached(p *process, told func(pid int, err error)) {
 	m.launcher.post(func() {
 		d := &detached{}
 		err := m.start(p, d)
-		p.k.box.post(func() { told(d.pid, err) })
+		p.k.box.hand(func() { told(d.pid, err) })
 	})
 }
 

@@ -36,14 +36,14 @@ type process struct {
 // The handler's side: called by the host, which shares one goroutine among all.
 
 func (p *process) Started(os proc.Process) {
-	p.k.box.post(func() { p.k.launched(p, os) })
+	p.k.box.hand(func() { p.k.launched(p, os) })
 }
 
 func (p *process) Output(stream int, data []byte) { p.log.Write(stream, data, time.Now()) }
 
 func (p *process) Exited(e proc.Exit) {
 	p.log.End()
-	p.k.box.post(func() { p.k.exited(p, e) })
+	p.k.box.hand(func() { p.k.exited(p, e) })
 }
 
 // stop asks the process to end and sees it through. It runs beside the keeper.
@@ -64,7 +64,7 @@ func (p *process) stop(os proc.Process, sig syscall.Signal, grace time.Duration)
 			why = fmt.Sprintf("killed after %s", grace)
 		}
 	}
-	p.k.box.post(func() { p.killed = why })
+	p.k.box.hand(func() { p.killed = why })
 	os.Kill()
 }
 
