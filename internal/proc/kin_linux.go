@@ -140,7 +140,15 @@ func (f families) children(pid int) []int {
 	if f.byParent != nil {
 		return f.byParent[pid]
 	}
-	task := "/proc/" + strconv.Itoa(pid) + "/task"
+	n := strconv.Itoa(pid)
+	task := "/proc/" + n + "/task"
+	var info unix.Stat_t
+	if err := unix.Stat(task, &info); err != nil {
+		return nil
+	}
+	if info.Nlink == 3 { // itself, its parent, and one thread
+		return childList(task + "/" + n + "/children")
+	}
 	dir, err := os.Open(task)
 	if err != nil {
 		return nil
@@ -178,14 +186,26 @@ func (f families) descendants(pid int, found func(kin)) {
 	}
 }
 
+// childList reads a file of numbers. Most have none: that must be cheap.
 func childList(path string) []int {
-	file, err := os.Open(path)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
-	defer file.Close()
-	text, err := io.ReadAll(file)
-	if err != nil {
+	defer unix.Close(fd)
+	var buf [512]byte
+	var text []byte
+	for {
+		n, err := unix.Read(fd, buf[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			break
+		}
+		text = append(text, buf[:n]...)
+	}
+	if len(text) == 0 {
 		return nil
 	}
 	return parseNumbers(string(text))
