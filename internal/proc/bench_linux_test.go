@@ -54,6 +54,7 @@ func BenchmarkStartAndExit(b *testing.B) {
 		b.Run(fmt.Sprintf("os/open=%d", open), func(b *testing.B) {
 			openMany(b, open)
 			path, argv := benchProgram()
+			defer reportCPU(b)()
 			for b.Loop() {
 				p, err := os.StartProcess(path, argv, &os.ProcAttr{Env: []string{}})
 				if err != nil {
@@ -73,6 +74,7 @@ func benchmarkStarts(b *testing.B, open int, o Options) {
 	path, argv := benchProgram()
 	spec := &Spec{Path: path, Args: argv, Outputs: 2}
 	b.ReportAllocs()
+	defer reportCPU(b)()
 	for b.Loop() {
 		r := &counter{}
 		r.gone.Add(1)
@@ -81,6 +83,27 @@ func benchmarkStarts(b *testing.B, open int, o Options) {
 		}
 		r.gone.Wait()
 	}
+}
+
+// reportCPU adds what this program and its ended children used of the processors
+// per operation: unlike the time, it tells something on a busy machine.
+func reportCPU(b *testing.B) func() {
+	before := cpuTime(b)
+	return func() {
+		b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
+	}
+}
+
+func cpuTime(b *testing.B) int64 {
+	total := int64(0)
+	for _, who := range [...]int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var usage unix.Rusage
+		if err := unix.Getrusage(who, &usage); err != nil {
+			b.Fatal(err)
+		}
+		total += usage.Utime.Nano() + usage.Stime.Nano()
+	}
+	return total
 }
 
 // counter is a Handler that only waits for the end.
@@ -128,6 +151,7 @@ func benchmarkMany(b *testing.B, replace bool) {
 			if replace {
 				all = bringUp()
 			}
+			defer reportCPU(b)()
 			for b.Loop() {
 				if replace {
 					killAll(all)

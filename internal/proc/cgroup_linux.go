@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +25,7 @@ const keptLeaves = 1024
 // mu guards free and made.
 type cgroups struct {
 	base string // our directory; the leaves are in it
+	path string // the same, as /proc/PID/cgroup has it
 
 	mu   sync.Mutex
 	free []*leaf
@@ -49,28 +51,52 @@ func newCgroups() (*cgroups, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := ownCgroup(string(mounts), string(membership))
+	path, err := parseMembership(string(membership))
 	if err != nil {
 		return nil, err
 	}
-	base, err := os.MkdirTemp(own, "gaffer-")
+	own, err := ownCgroup(string(mounts), path)
 	if err != nil {
 		return nil, err
 	}
-	return &cgroups{base: base}, nil
+	removeStale(own)
+	base, err := os.MkdirTemp(own, fmt.Sprintf("gaffer-%d-", os.Getpid()))
+	if err != nil {
+		return nil, err
+	}
+	return &cgroups{base: base, path: filepath.Join(path, filepath.Base(base))}, nil
 }
 
-// ownCgroup is the directory of the cgroup v2 that the caller is in, according to
-// the texts of its mountinfo and cgroup files.
-func ownCgroup(mountinfo, membership string) (string, error) {
-	path := ""
-	for line := range strings.Lines(membership) {
-		if p, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
-			path = p
+// removeStale removes what programs that were killed have left in dir, where
+// nothing lives any more.
+func removeStale(dir string) {
+	for _, sub := range subgroups(dir) {
+		var pid, n int
+		if _, err := fmt.Sscanf(filepath.Base(sub), "gaffer-%d-%d", &pid, &n); err != nil {
+			continue
+		}
+		if _, there := readKin(pid); !there && emptyCgroup(sub) {
+			removeCgroup(sub)
 		}
 	}
-	if !strings.HasPrefix(path, "/") || path == "/.." || strings.HasPrefix(path, "/../") {
-		return "", fmt.Errorf("cgroup %q: not in the tree that is visible here", path)
+}
+
+// parseMembership finds the cgroup v2 in a text like that of /proc/self/cgroup.
+func parseMembership(text string) (string, error) {
+	for line := range strings.Lines(text) {
+		path, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::")
+		if ok && strings.HasPrefix(path, "/") {
+			return path, nil
+		}
+	}
+	return "", errors.New("no cgroup v2")
+}
+
+// ownCgroup is the directory of the cgroup v2 with that path, according to a text
+// like that of /proc/self/mountinfo.
+func ownCgroup(mountinfo, path string) (string, error) {
+	if path == "/.." || strings.HasPrefix(path, "/../") {
+		return "", fmt.Errorf("cgroup %s: not in the tree that is visible here", path)
 	}
 	for line := range strings.Lines(mountinfo) {
 		root, mountpoint, ok := parseCgroupMount(line)
@@ -159,7 +185,18 @@ func (c *cgroups) put(l *leaf) {
 		c.free = append(c.free, l)
 		return
 	}
-	removeCgroup(l.dir)
+	_ = unix.Rmdir(l.dir) // what stays is removed by close
+}
+
+// holds says whether a process, perhaps a dead one, is in one of the leaves.
+func (c *cgroups) holds(pid int) bool {
+	var buf [4096]byte
+	text, err := readProc("/proc/"+strconv.Itoa(pid)+"/cgroup", buf[:])
+	if err != nil {
+		return false
+	}
+	path, err := parseMembership(string(text))
+	return err == nil && strings.HasPrefix(path, c.path+"/")
 }
 
 // close removes all leaves that are empty.
@@ -167,13 +204,25 @@ func (c *cgroups) close() {
 	removeCgroup(c.base)
 }
 
+const (
+	// removeTries is how often to try to remove a cgroup: who has just died can
+	// still be in it for a moment.
+	removeTries = 20
+	removeAgain = 2 * time.Millisecond
+)
+
 // removeCgroup removes a directory with all below it. The files in it are the
 // kernel's and go with it.
 func removeCgroup(dir string) {
 	for _, sub := range subgroups(dir) {
 		removeCgroup(sub)
 	}
-	_ = unix.Rmdir(dir)
+	for range removeTries {
+		if unix.Rmdir(dir) != unix.EBUSY || !emptyCgroup(dir) {
+			return
+		}
+		time.Sleep(removeAgain)
+	}
 }
 
 func subgroups(dir string) []string {
@@ -188,10 +237,18 @@ func subgroups(dir string) []string {
 }
 
 // empty says whether nothing lives in the leaf and below it.
-func (l *leaf) empty() bool {
+func (l *leaf) empty() bool { return emptyCgroup(l.dir) }
+
+func emptyCgroup(dir string) bool {
 	var buf [128]byte
-	events, err := readProc(l.dir+"/cgroup.events", buf[:])
-	return err == nil && bytes.Contains(events, []byte("populated 0\n"))
+	events, err := readProc(dir+"/cgroup.events", buf[:])
+	if errors.Is(err, unix.ENOENT) || bytes.Contains(events, []byte("populated 0\n")) {
+		return true
+	}
+	if err != nil {
+		return false // it was not possible to look
+	}
+	return len(members(dir)) == 0 // newer kernels count the dying for a moment
 }
 
 // members are the processes in the leaf and below it.

@@ -62,9 +62,14 @@ func (e *ending) add(k kin) {
 	e.found = append(e.found, k)
 }
 
+// clean says whether the last sweep found nothing.
+func (e *ending) clean() bool {
+	return len(e.found) == 0 && (e.child.leaf == nil || e.emptied)
+}
+
 // strike kills all that were found. The sweeper calls it.
 func (e *ending) strike() {
-	if len(e.found) == 0 {
+	if e.clean() {
 		return
 	}
 	if e.deadline.IsZero() {
@@ -89,12 +94,12 @@ func (e *ending) strike() {
 // swept takes the result of a sweep. The poller calls it.
 func (e *ending) swept() {
 	t := e.child.host.tree
-	if len(e.found) == 0 && e.unsure && e.looks < unsureLooks {
+	if e.clean() && e.unsure && e.looks < unsureLooks {
 		e.looks++
 		time.AfterFunc(lookAgain, func() { t.sweeper.add(e) })
 		return
 	}
-	if len(e.found) == 0 && (e.emptied || e.child.leaf == nil) {
+	if e.clean() {
 		e.finish(0)
 		return
 	}
@@ -102,7 +107,7 @@ func (e *ending) swept() {
 		e.timer = time.AfterFunc(stuckAfter, func() { t.poller.post(e.giveUp) })
 	}
 	if e.over || time.Now().After(e.deadline) {
-		e.finish(len(e.found))
+		e.finish(max(1, len(e.found)))
 		return
 	}
 	for _, pidfd := range e.victims {

@@ -66,6 +66,7 @@ func newDirect(o Options) (_ *direct, err error) {
 		return nil, err
 	}
 	d.tree.check(d.tryCgroup)
+	d.tree.watch()
 	return d, nil
 }
 

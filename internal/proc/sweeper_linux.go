@@ -231,6 +231,9 @@ func (m *matcher) orphan(k kin) bool {
 	if m.sweeper.alone || k.session != m.session && k.session != k.pid {
 		return true
 	}
+	if c := m.sweeper.tree.cgroups; c != nil && c.holds(k.pid) {
+		return true
+	}
 	for _, e := range m.endings {
 		if start, ok := e.killed[k.pid]; ok && start == k.start {
 			return true

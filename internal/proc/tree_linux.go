@@ -47,7 +47,7 @@ func newTree(o Options, p *poller) (*tree, error) {
 	if err := t.adopt(o.Subreaper); err != nil {
 		return nil, fmt.Errorf("subreaper: %w", err)
 	}
-	if t.orphans == nil && !o.NoCgroup {
+	if !o.NoCgroup {
 		cgroups, err := newCgroups()
 		if err != nil {
 			t.log.Debug("no cgroups", "reason", err)
@@ -57,7 +57,7 @@ func newTree(o Options, p *poller) (*tree, error) {
 	return t, nil
 }
 
-// adopt makes this program the parent of orphans, if asked, and watches for them
+// adopt makes this program the parent of orphans, if asked, and finds their list
 // if it is, for whatever reason.
 func (t *tree) adopt(ask bool) error {
 	already := isSubreaper()
@@ -79,6 +79,14 @@ func (t *tree) adopt(ask bool) error {
 		}
 		t.orphans = list
 	}
+	return nil
+}
+
+// watch begins to watch for orphans that end, when all else is in place.
+func (t *tree) watch() {
+	if !t.adopting {
+		return
+	}
 	t.deaths = make(chan os.Signal, 1)
 	signal.Notify(t.deaths, unix.SIGCHLD)
 	t.watching.Go(func() {
@@ -88,7 +96,6 @@ func (t *tree) adopt(ask bool) error {
 			}
 		}
 	})
-	return nil
 }
 
 func isSubreaper() bool {
@@ -222,60 +229,67 @@ func (t *tree) done(c *child, exit Exit, empty bool) {
 // kill ends c with all that it has started, as far as that is known now. What is
 // started meanwhile is found when c's end is noticed.
 func (t *tree) kill(c *child) {
-	if !c.detach {
-		if c.leaf != nil {
-			c.remember(c.leaf.kins(c.PID()), true)
-			c.leaf.kill()
-		} else {
-			for _, k := range t.remember(c, true) {
-				if pidfd := k.kill(); pidfd >= 0 {
-					_ = unix.Close(pidfd)
-				}
+	var found []kin
+	switch {
+	case c.detach:
+	case c.leaf != nil:
+		found = c.leaf.kins(c.PID())
+	default:
+		found = t.below(c, func(kin) bool { return true })
+		for _, k := range found {
+			if pidfd := k.kill(); pidfd >= 0 {
+				_ = unix.Close(pidfd)
 			}
 		}
 	}
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.ended {
-		_ = c.signalGroupLocked(unix.SIGKILL)
+	if c.ended { // all else is being ended, and the leaf may be another's already
+		return
 	}
+	c.rememberLocked(found, true)
+	if c.leaf != nil {
+		c.leaf.kill()
+	}
+	_ = c.signalGroupLocked(unix.SIGKILL)
 }
 
-// remember notes the descendants of c that have left its session: when c is gone
-// they can't be told from others any more. With all, it notes everybody.
-func (t *tree) remember(c *child, all bool) []kin {
-	var found []kin
+// below are the descendants of c that are wanted.
+func (t *tree) below(c *child, wanted func(kin) bool) []kin {
 	var f families
 	if !t.lists {
 		f = readFamilies()
 	}
+	var found []kin
 	f.descendants(c.PID(), func(k kin) {
-		if all || k.session != c.PID() {
+		if wanted(k) {
 			found = append(found, k)
 		}
 	})
-	c.remember(found, all)
 	return found
 }
 
-// rememberBefore is called before a signal that may end c.
+// rememberBefore is called before a signal that may end c. It notes the
+// descendants that have left the session: when c is gone they can't be told from
+// others any more.
 func (c *child) rememberBefore(sig syscall.Signal) {
 	switch sig {
 	case 0, unix.SIGCONT, unix.SIGSTOP, unix.SIGTSTP, unix.SIGCHLD, unix.SIGURG, unix.SIGWINCH:
 		return
 	}
-	if t := c.host.tree; c.leaf == nil && !c.detach && t.lists {
-		t.remember(c, false)
-	}
-}
-
-// remember adds to what c is known to have started.
-func (c *child) remember(found []kin, killed bool) {
-	if len(found) == 0 {
+	t := c.host.tree
+	if c.leaf != nil || c.detach || !t.lists {
 		return
 	}
+	found := t.below(c, func(k kin) bool { return k.session != c.PID() })
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.rememberLocked(found, false)
+}
+
+// rememberLocked adds to what c is known to have started.
+func (c *child) rememberLocked(found []kin, killed bool) {
 	for _, k := range found {
 		c.known = append(c.known, descendant{k, killed})
 	}

@@ -102,6 +102,7 @@ type mode struct {
 
 var modes = []mode{
 	{"cgroup", Options{}},
+	{"both", Options{Subreaper: true}},
 	{"subreaper", Options{Subreaper: true, NoCgroup: true}},
 	{"search", Options{NoCgroup: true}},
 }
@@ -114,7 +115,7 @@ func (m mode) host(t *testing.T) *Host {
 	o := m.options
 	o.Token = instanceToken
 	h := newHost(t, o)
-	if m.name == "cgroup" && h.starter.(*direct).tree.cgroups == nil {
+	if !m.options.NoCgroup && h.starter.(*direct).tree.cgroups == nil {
 		t.Skip("no writable cgroup v2 here")
 	}
 	return h
@@ -255,21 +256,28 @@ func TestCleanExitLeavesNothingOver(t *testing.T) {
 }
 
 func TestSubreaperBuriesOrphansThatEndByThemselves(t *testing.T) {
-	h := newHost(t, Options{Subreaper: true, Token: instanceToken, Alone: true})
-	_, members := startFamily(t, h, asDaemon, asLeader, asGhost, "stay")
-	for way, k := range members {
-		eventually(t, way+" becomes an orphan", func() bool {
-			now, ok := readKin(k.pid)
-			return ok && now.parent == os.Getpid()
-		})
-		if pidfd := k.kill(); pidfd < 0 {
-			t.Fatalf("%s: process %d is not there", way, k.pid)
-		} else {
-			_ = unix.Close(pidfd)
-		}
-		eventually(t, way+" is waited for", func() bool {
-			_, there := readKin(k.pid)
-			return !there
+	for _, m := range []mode{
+		{"cgroup", Options{Subreaper: true}},
+		{"alone", Options{Subreaper: true, NoCgroup: true, Alone: true}},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			h := m.host(t)
+			_, members := startFamily(t, h, asDaemon, asLeader, asGhost, "stay")
+			for way, k := range members {
+				eventually(t, way+" becomes an orphan", func() bool {
+					now, ok := readKin(k.pid)
+					return ok && now.parent == os.Getpid()
+				})
+				pidfd := k.kill()
+				if pidfd < 0 {
+					t.Fatalf("%s: process %d is not there", way, k.pid)
+				}
+				_ = unix.Close(pidfd)
+				eventually(t, way+" is waited for", func() bool {
+					_, there := readKin(k.pid)
+					return !there
+				})
+			}
 		})
 	}
 }
