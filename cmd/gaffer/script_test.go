@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/gafferpm/gaffer"
+)
+
+func TestMain(m *testing.M) {
+	// What others could write is refused when the tests run as root.
+	syscall.Umask(0o022)
+	testscript.Main(m, map[string]func(){"gaffer": main})
+}
+
+// TestScripts runs the scripts of testdata/script. In them, gaffer is this
+// program, and beside testscript's own commands there are
+//
+//	exits STATUS COMMAND…   run a command that has to exit with that status
+//	mkfifo FILE…            make named pipes
+//	signal NAME FILE        send a signal to the process whose id is in the file
+//	hear FILE [TEXT]        wait for a line in a named pipe, which has to be TEXT
+//	gone FILE…              the processes whose ids are in the files have ended
+func TestScripts(t *testing.T) {
+	deadline, ok := t.Deadline()
+	if !ok {
+		deadline = time.Now().Add(5 * time.Minute)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:      filepath.Join("testdata", "script"),
+		Deadline: deadline,
+		Setup: func(env *testscript.Env) error {
+			// The variables of whoever runs the tests are not those of the scripts.
+			for _, name := range []string{"PORT", "NO_COLOR", "CLICOLOR_FORCE", "TERM", "GAFFER_STATE_DIR", "GAFFER_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
+				env.Setenv(name, "")
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":  exits,
+			"mkfifo": mkfifo,
+			"hear":   func(ts *testscript.TestScript, neg bool, args []string) { hear(ts, deadline, args) },
+			"gone":   gone,
+			"signal": sendSignal,
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, errors.New("unknown condition " + name)
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("want: exits STATUS COMMAND...")
+	}
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != status {
+		ts.Fatalf("exit status %d, want %d", got, status)
+	}
+}
+
+func mkfifo(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		ts.Check(syscall.Mkfifo(ts.MkAbs(name), 0o600))
+	}
+}
+
+func hear(ts *testscript.TestScript, deadline time.Time, args []string) {
+	if len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("want: hear FILE [TEXT]")
+	}
+	// Opened for writing too, there is no end of the file while nobody else writes.
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_RDWR|syscall.O_NONBLOCK, 0)
+	ts.Check(err)
+	defer f.Close()
+	ts.Check(f.SetReadDeadline(deadline.Add(-10 * time.Second)))
+	line, err := bufio.NewReaderSize(f, 16).ReadString('\n')
+	ts.Check(err)
+	if len(args) == 2 && strings.TrimSuffix(line, "\n") != args[1] {
+		ts.Fatalf("heard %q, want %q", line, args[1])
+	}
+}
+
+// sendSignal is kill for every signal: testscript's own knows two.
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("want: signal NAME FILE")
+	}
+	sig, err := gaffer.ParseSignal(args[0])
+	ts.Check(err)
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[1])))
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, syscall.Signal(sig)))
+}
+
+func gone(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(name)))
+		ts.Check(err)
+		if alive(pid) {
+			ts.Fatalf("%s: process %d still runs", name, pid)
+		}
+	}
+}
+
+// alive tells whether a process runs; one that has ended and was not waited for
+// does not.
+func alive(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z")
+}
