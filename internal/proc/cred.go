@@ -59,15 +59,14 @@ func lookupAccount(uid string, cred *Cred) (*user.User, error) {
 	}
 	account, err := user.Lookup(uid)
 	if err != nil {
-		account, err = user.LookupId(uid)
-	}
-	if err != nil {
 		n, ok := parseID(uid)
 		if !ok {
 			return nil, fmt.Errorf("user %s: not found: %w", uid, syscall.ENOENT)
 		}
-		cred.UID = n
-		return nil, nil
+		if account, err = user.LookupId(uid); err != nil {
+			cred.UID = n
+			return nil, nil
+		}
 	}
 	id, ok := parseID(account.Uid)
 	group, ok2 := parseID(account.Gid)

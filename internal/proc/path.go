@@ -34,7 +34,7 @@ func LookPath(program, path, dir string, cred *Cred) (string, error) {
 		if err == nil {
 			return candidate, nil
 		}
-		if refused == nil && !missing(err) {
+		if refused == nil && exists(candidate, dir) {
 			refused = err
 		}
 	}
@@ -97,9 +97,12 @@ func checkProgram(program, dir string, cred *Cred) error {
 	return nil
 }
 
-func missing(err error) bool {
-	errno := errnoOf(err)
-	return errno == syscall.ENOENT || errno == syscall.ENOTDIR
+func exists(program, dir string) bool {
+	if !filepath.IsAbs(program) {
+		program = filepath.Join(dir, program)
+	}
+	info, err := os.Stat(program)
+	return err == nil && !info.IsDir()
 }
 
 func asUser(cred *Cred) string {
