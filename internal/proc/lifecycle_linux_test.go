@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -337,6 +339,84 @@ func TestStartOnTheMainThread(t *testing.T) {
 		}
 		r.process.Kill()
 	})
+}
+
+// careless ignores the ends of its children, so that the kernel buries them, and
+// prints how one ended all the same.
+func careless([]string) int {
+	signal.Ignore(syscall.SIGCHLD)
+	h, err := NewHost(Options{})
+	if err != nil {
+		return 1
+	}
+	r := newRecorder()
+	if err := h.Start(shell("exit 3"), r); err != nil {
+		return 1
+	}
+	<-r.gone
+	if err := h.Close(); err != nil {
+		return 1
+	}
+	return r.exit.Status & 0xff
+}
+
+func TestExitIsNoticedThoughSomebodyElseWaited(t *testing.T) {
+	h := newHost(t, Options{})
+	r := start(t, h, program(t, "careless"))
+	// An older kernel tells only that it ended.
+	if exit := r.await(t); exit.Status != 3 && exit.Status != 0xff {
+		t.Errorf("exit %+v; it wrote %q", exit, r.text(Stderr))
+	}
+}
+
+// frozen puts processes where no signal reaches them, and thaws them at the end.
+func frozen(t *testing.T, pids ...int) {
+	t.Helper()
+	const root = "/sys/fs/cgroup/freezer"
+	dir, err := os.MkdirTemp(root, "gaffer-test-")
+	if err != nil {
+		t.Skipf("no freezer of the kind that keeps even SIGKILL waiting: %v", err)
+	}
+	state := func(text string) {
+		if err := os.WriteFile(dir+"/freezer.state", []byte(text), 0); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() {
+		state("THAWED")
+		eventually(t, "the freezer is empty", func() bool { return unix.Rmdir(dir) == nil })
+	})
+	for _, pid := range pids {
+		if err := os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state("FROZEN")
+	eventually(t, "it is frozen", func() bool {
+		text, err := os.ReadFile(dir + "/freezer.state")
+		return err == nil && string(text) == "FROZEN\n"
+	})
+}
+
+func TestWhatCannotBeKilledDelaysAnExitForAWhileOnly(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes as long as it says")
+	}
+	h := newHost(t, Options{Subreaper: true, Token: instanceToken})
+	r, members := startFamily(t, h, inGroup, inSession, "stay")
+	frozen(t, members[inSession].pid)
+	began := time.Now()
+	r.process.Kill()
+	if exit := start(t, h, shell("exit 0")).await(t); exit.Status != 0 {
+		t.Errorf("meanwhile: exit %+v", exit)
+	}
+	exit := r.await(t)
+	if exit.Leftover != 2 || exit.Stuck != 1 {
+		t.Errorf("exit %+v, want 2 left over and 1 stuck", exit)
+	}
+	if took := time.Since(began); took < stuckAfter || took > 2*stuckAfter {
+		t.Errorf("it took %v", took)
+	}
 }
 
 func TestHostLeavesNoCgroupBehind(t *testing.T) {

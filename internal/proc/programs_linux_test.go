@@ -5,6 +5,7 @@ func testPrograms() map[string]func(args []string) int {
 		"family":     family,
 		"report":     report,
 		"ignorer":    ignorer,
+		"careless":   careless,
 		"sleeper":    sleeper,
 		"daemonizer": func([]string) int { return daemonizer(false) },
 		"leaderizer": func([]string) int { return daemonizer(true) },

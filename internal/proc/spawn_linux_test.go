@@ -333,7 +333,7 @@ func TestAsOrdinaryUser(t *testing.T) {
 	gid, _ := strconv.Atoi(nobody.Gid)
 	exe := copyOfThisBinary(t)
 	tmp := filepath.Join(filepath.Dir(exe), "tmp")
-	if err := os.Mkdir(tmp, 0o700); err != nil {
+	if err := os.Mkdir(tmp, 0o711); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chown(tmp, uid, gid); err != nil {

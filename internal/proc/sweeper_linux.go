@@ -92,6 +92,10 @@ func (s *sweeper) sweep(endings []*ending) {
 	for _, e := range endings {
 		e.strike()
 	}
+	for _, e := range hidden {
+		// Whoever is left in the group and can't be seen.
+		_ = signalGroup(int(e.child.pidfd), unix.SIGKILL)
+	}
 	s.tree.poller.post(func() {
 		for _, e := range endings {
 			e.swept()
