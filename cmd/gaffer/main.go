@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,12 @@ const (
 	exitDegraded = 5 // something was in back-off, flapping or failed
 )
 
-func main() { os.Exit(execute(os.Args[1:])) }
+func main() {
+	// The kernel gives orphans to the main thread, so services are started from
+	// any other. With this one kept for what waits, nothing has to change threads.
+	runtime.LockOSThread()
+	os.Exit(execute(os.Args[1:]))
+}
 
 // execute runs one command line and returns the exit status.
 func execute(args []string) int {

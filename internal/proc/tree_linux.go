@@ -47,7 +47,8 @@ func newTree(o Options, p *poller) (*tree, error) {
 	if err := t.adopt(o.Subreaper); err != nil {
 		return nil, fmt.Errorf("subreaper: %w", err)
 	}
-	if !o.NoCgroup {
+	// A cgroup costs half a start more. Where orphans come to us we do without.
+	if !o.NoCgroup && t.orphans == nil {
 		cgroups, err := newCgroups()
 		if err != nil {
 			t.log.Debug("no cgroups", "reason", err)
