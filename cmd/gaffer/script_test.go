@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			for _, name := range []string{"PORT", "NO_COLOR", "CLICOLOR_FORCE", "TERM", "GAFFER_STATE_DIR", "GAFFER_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
 				env.Setenv(name, "")
 			}
+			env.Setenv("GORACE", "atexit_sleep_ms=10") // not a second at each end
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

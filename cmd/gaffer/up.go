@@ -70,7 +70,7 @@ func (f *upFlags) run(cmd *cobra.Command, names []string) error {
 		return err
 	}
 	manager, err := gaffer.New(gaffer.Options{
-		Subreaper: true,
+		Subreaper: true, Alone: true,
 		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
