@@ -24,6 +24,10 @@ type Options struct {
 	// stopped. Only processes that are known to descend from a service are ever
 	// killed or reaped.
 	Subreaper bool
+	// Alone says that this program starts no processes but through the manager. As
+	// Subreaper it then also reaps orphans of which it can't be told any more where
+	// they came from.
+	Alone bool
 	// NoCgroup keeps the manager from making cgroups of its own, which it
 	// otherwise does where it may (Linux) to end whole trees of processes.
 	NoCgroup bool
@@ -97,7 +101,7 @@ func New(opts Options) (*Manager, error) {
 	}
 	if m.host == nil {
 		m.host, err = proc.NewHost(proc.Options{
-			Subreaper: opts.Subreaper, NoCgroup: opts.NoCgroup, Logger: m.logger,
+			Subreaper: opts.Subreaper, Alone: opts.Alone, NoCgroup: opts.NoCgroup, Logger: m.logger,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("process host: %w", err)

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // What needs an operating system to be shown.
@@ -279,5 +282,28 @@ func TestRestartOfAGroup(t *testing.T) {
 		if p := r.status(name).Processes; len(p) != 1 || p[0].ID != want && name == "web" || p[0].ID <= 3 && name != "web" {
 			t.Errorf("%s: %+v", name, p)
 		}
+	}
+}
+
+// What left the session and lost its parent is found by its mark, also when a
+// manager below ours has added its own.
+func TestOrphansInSessionsOfTheirOwnAreEnded(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil || runtime.GOOS != "linux" {
+		t.Skip("needs Linux and the program setsid")
+	}
+	for _, mark := range []string{"$GAFFER_INSTANCE", "$GAFFER_INSTANCE/inner.1"} {
+		r := newReal(t, Options{Subreaper: true, NoCgroup: true})
+		r.ok(r.Add(r.ctx, script("sh", `(GAFFER_INSTANCE="`+mark+`" setsid sh -c 'echo pid $$; exec sleep 100' &); read ready; exit 4`, func(t *Template) {
+			t.RedirectInput = true
+		}, backsOff(Backoff{First: new(Duration(20 * time.Second))}))))
+		line := r.reads(r.output("sh", OutputOptions{Tail: -1}), "pid ")
+		pid, err := strconv.Atoi(strings.TrimPrefix(string(line.Data), "pid "))
+		r.ok(err)
+		r.ok(r.Write(r.ctx, "sh", "stdin", []byte("go\n")))
+		exit := r.next(KindExit).Exit
+		if exit.Status != 4 || !strings.Contains(exit.Reason, "1 process it had left behind") || alive(pid) {
+			t.Errorf("mark %s: exit %+v, process %d lives: %v", mark, exit, pid, alive(pid))
+		}
+		r.ok(r.Remove(r.ctx, "sh"))
 	}
 }

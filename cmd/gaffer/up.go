@@ -71,7 +71,7 @@ func (f *upFlags) run(cmd *cobra.Command, names []string) error {
 	}
 	manager, err := gaffer.New(gaffer.Options{
 		Subreaper: true, Alone: true,
-		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return err

@@ -19,7 +19,8 @@ type Spec struct {
 	Args []string // argv, its first word included
 	Env  []string // the whole environment, "NAME=value"
 
-	// Token is an entry of Env that no other process of this Host has. Together
+	// Token is an entry of Env that no other process of this Host has; alone, or
+	// with a slash and more behind it, as a manager below may have made it. Together
 	// with the one of Options it finds descendants that left the session and lost
 	// their parents. "": they are not looked for by their environment.
 	Token string

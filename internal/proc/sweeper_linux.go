@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"bytes"
 	"os"
 	"sync"
 
@@ -191,7 +192,7 @@ func (m *matcher) match(k kin) *ending {
 		empty = false
 		ours = ours || string(entry) == m.sweeper.token
 		if e == nil {
-			e = m.tokens[string(entry)]
+			e = m.owner(entry)
 		}
 		return !ours || e == nil
 	})
@@ -202,6 +203,21 @@ func (m *matcher) match(k kin) *ending {
 		return nil
 	}
 	return e
+}
+
+// owner is whose token an entry of an environment is, alone or with a slash and
+// more behind it, as a process manager below ours may have made of it.
+func (m *matcher) owner(entry []byte) *ending {
+	for {
+		if e := m.tokens[string(entry)]; e != nil {
+			return e
+		}
+		slash := bytes.LastIndexByte(entry, '/')
+		if slash < 0 {
+			return nil
+		}
+		entry = entry[:slash]
+	}
 }
 
 // noteUnsure has everybody look again whose descendant k could be: while a
