@@ -2,6 +2,7 @@ package proc
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strconv"
@@ -102,8 +103,7 @@ type mode struct {
 
 var modes = []mode{
 	{"cgroup", Options{}},
-	{"both", Options{Subreaper: true}},
-	{"subreaper", Options{Subreaper: true, NoCgroup: true}},
+	{"subreaper", Options{Subreaper: true}},
 	{"search", Options{NoCgroup: true}},
 }
 
@@ -114,8 +114,9 @@ func (m mode) host(t *testing.T) *Host {
 	t.Helper()
 	o := m.options
 	o.Token = instanceToken
+	o.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h := newHost(t, o)
-	if !m.options.NoCgroup && h.starter.(*direct).tree.cgroups == nil {
+	if m.name == "cgroup" && h.starter.(*direct).tree.cgroups == nil {
 		t.Skip("no writable cgroup v2 here")
 	}
 	return h
@@ -256,13 +257,16 @@ func TestCleanExitLeavesNothingOver(t *testing.T) {
 }
 
 func TestSubreaperBuriesOrphansThatEndByThemselves(t *testing.T) {
-	for _, m := range []mode{
-		{"cgroup", Options{Subreaper: true}},
-		{"alone", Options{Subreaper: true, NoCgroup: true, Alone: true}},
+	for _, test := range []struct {
+		alone bool
+		ways  []string
+	}{
+		{false, []string{asDaemon, asGhost, "stay"}},
+		{true, []string{asDaemon, asLeader, asGhost, "stay"}},
 	} {
-		t.Run(m.name, func(t *testing.T) {
-			h := m.host(t)
-			_, members := startFamily(t, h, asDaemon, asLeader, asGhost, "stay")
+		t.Run(fmt.Sprintf("alone=%v", test.alone), func(t *testing.T) {
+			h := mode{"subreaper", Options{Subreaper: true, Alone: test.alone}}.host(t)
+			_, members := startFamily(t, h, test.ways...)
 			for way, k := range members {
 				eventually(t, way+" becomes an orphan", func() bool {
 					now, ok := readKin(k.pid)
