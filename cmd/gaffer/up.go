@@ -84,13 +84,9 @@ func (f *upFlags) run(cmd *cobra.Command, names []string) error {
 	return f.attend(manager, fmt.Sprintf("%s: %s", file.Path, summary(templates)))
 }
 
-const (
-	// collectAt keeps the heap small: hardly anything is allocated after the start.
-	collectAt = 50
-	// settled is when what reading the file and starting everything took is given
-	// back to the system. It is done once: nothing wakes an idle gaffer.
-	settled = 2 * time.Second
-)
+// settled is when what reading the file and starting everything took is given
+// back to the system. It is done once: nothing wakes an idle gaffer.
+const settled = 2 * time.Second
 
 // attend runs the manager until somebody has had enough, and tells how it went.
 func (f *upFlags) attend(manager *gaffer.Manager, hello string) error {
@@ -105,7 +101,6 @@ func (f *upFlags) attend(manager *gaffer.Manager, hello string) error {
 		Hello: hello, OnError: a.lost,
 	})
 	defer a.listen()()
-	debug.SetGCPercent(collectAt)
 	defer time.AfterFunc(settled, debug.FreeOSMemory).Stop()
 	err := manager.Run(ctx, a.console, a)
 	if err == nil {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -30,11 +31,11 @@ type tree struct {
 	cgroups *cgroups // nil: not in use
 	sweeper *sweeper
 
-	adopting  bool     // orphans come to this program
-	subreaper bool     // because newTree asked for it
-	lists     bool     // the kernel keeps lists of children
-	orphans   *os.File // the main thread's list of children, when adopting
-	deaths    chan os.Signal
+	adopting  bool          // orphans come to this program
+	subreaper bool          // because newTree asked for it
+	lists     bool          // the kernel keeps lists of children
+	orphans   *os.File      // the main thread's list of children, when adopting
+	over      chan struct{} // closed when deaths need not be watched any more
 	watching  sync.WaitGroup
 
 	mu     sync.Mutex
@@ -88,15 +89,35 @@ func (t *tree) watch() {
 	if !t.adopting {
 		return
 	}
-	t.deaths = make(chan os.Signal, 1)
-	signal.Notify(t.deaths, unix.SIGCHLD)
-	t.watching.Go(func() {
-		for range t.deaths {
-			if !t.childless() {
-				t.sweeper.bury()
-			}
+	t.over = make(chan struct{})
+	t.watching.Go(t.watchDeaths)
+}
+
+// betweenDeaths is how long the deaths of children go unheard after one of them:
+// they come in crowds, and a signal for each costs more than the rest of an exit.
+const betweenDeaths = 100 * time.Millisecond
+
+// watchDeaths has orphans buried soon after they have ended.
+func (t *tree) watchDeaths() {
+	deaths := make(chan os.Signal, 1)
+	for {
+		signal.Notify(deaths, unix.SIGCHLD)
+		if !t.childless() { // as somebody may have died unheard
+			t.sweeper.bury()
 		}
-	})
+		select {
+		case <-deaths:
+			signal.Stop(deaths)
+		case <-t.over:
+			signal.Stop(deaths)
+			return
+		}
+		select {
+		case <-time.After(betweenDeaths):
+		case <-t.over:
+			return
+		}
+	}
 }
 
 func isSubreaper() bool {
@@ -124,9 +145,8 @@ func (t *tree) check(start func(cgroup int) error) {
 }
 
 func (t *tree) close() {
-	if t.deaths != nil {
-		signal.Stop(t.deaths)
-		close(t.deaths)
+	if t.over != nil {
+		close(t.over)
 		t.watching.Wait()
 	}
 	t.sweeper.wait()
