@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/internal/console"
@@ -25,8 +26,9 @@ type attendant struct {
 
 	mu       sync.Mutex // guards the fields below
 	stopping bool
-	degraded bool  // something was not well when the end began
-	err      error // why the output could not be written
+	degraded bool        // something was not well when the end began
+	reminder *time.Timer // says what the end waits for
+	err      error       // why the output could not be written
 }
 
 // listen handles signals until the function it returns is called. SIGPIPE is
@@ -81,8 +83,31 @@ func (a *attendant) stop(said string) bool {
 	if said != "" {
 		a.console.Say("%s", said)
 	}
+	a.reminder = time.AfterFunc(remindAfter, a.remind)
 	a.cancel()
 	return true
+}
+
+// remindAfter is how long a person waits without wondering.
+const remindAfter = 3 * time.Second
+
+// remind says what the end waits for.
+func (a *attendant) remind() {
+	infos, err := a.manager.List(context.Background(), gaffer.All)
+	if err != nil {
+		return // it is over
+	}
+	var names []string
+	for _, info := range infos {
+		for _, p := range info.Status.Processes {
+			if p.State == gaffer.Stopping {
+				names = append(names, fmt.Sprintf("%s.%d", info.Template.Name, p.Slot))
+			}
+		}
+	}
+	if len(names) > 0 {
+		a.console.Say("still waiting for %s to stop", list(names))
+	}
 }
 
 // unwell tells whether something is in back-off, flapping or failed.
@@ -169,5 +194,10 @@ func (a *attendant) Restart(context.Context) error { return nil }
 func (a *attendant) Stop(context.Context) error {
 	a.failures.Close()
 	a.watching.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.reminder != nil {
+		a.reminder.Stop()
+	}
 	return nil
 }

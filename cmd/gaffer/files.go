@@ -112,18 +112,22 @@ func (f *fileFlags) completeNames(cmd *cobra.Command, _ []string, _ string) ([]c
 
 // summary says in a line what a file defines: "web, worker (2), mail".
 func summary(templates []gaffer.Template) string {
-	const most = 10
 	var parts []string
-	for i, t := range templates {
-		if i == most {
-			parts = append(parts, fmt.Sprintf("and %d more", len(templates)-most))
-			break
-		}
+	for _, t := range templates {
 		part := t.Name
 		if t.NumProcesses != nil && *t.NumProcesses != 1 {
 			part += fmt.Sprintf(" (%d)", *t.NumProcesses)
 		}
 		parts = append(parts, part)
 	}
-	return strings.Join(parts, ", ")
+	return list(parts)
+}
+
+// list is some names for a person, who does not want to read more than ten.
+func list(names []string) string {
+	const most = 10
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 //	exits STATUS COMMAND…   run a command that has to exit with that status
 //	mkfifo FILE…            make named pipes
 //	signal NAME FILE        send a signal to the process whose id is in the file
-//	hear FILE [TEXT]        wait for a line in a named pipe, which has to be TEXT
+//	hear FILE TEXT          wait for a line that ends so in a named pipe
 //	gone FILE…              the processes whose ids are in the files have ended
 func TestScripts(t *testing.T) {
 	deadline, ok := t.Deadline()
@@ -89,18 +89,21 @@ func mkfifo(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func hear(ts *testscript.TestScript, deadline time.Time, args []string) {
-	if len(args) < 1 || len(args) > 2 {
-		ts.Fatalf("want: hear FILE [TEXT]")
+	if len(args) != 2 {
+		ts.Fatalf("want: hear FILE TEXT")
 	}
 	// Opened for writing too, there is no end of the file while nobody else writes.
 	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_RDWR|syscall.O_NONBLOCK, 0)
 	ts.Check(err)
 	defer f.Close()
 	ts.Check(f.SetReadDeadline(deadline.Add(-10 * time.Second)))
-	line, err := bufio.NewReaderSize(f, 16).ReadString('\n')
-	ts.Check(err)
-	if len(args) == 2 && strings.TrimSuffix(line, "\n") != args[1] {
-		ts.Fatalf("heard %q, want %q", line, args[1])
+	lines := bufio.NewReader(f)
+	for {
+		line, err := lines.ReadString('\n')
+		ts.Check(err)
+		if strings.HasSuffix(line, args[1]+"\n") {
+			return
+		}
 	}
 }
 
