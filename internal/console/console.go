@@ -62,10 +62,10 @@ func (c *Console) Start(ctx context.Context, m *gaffer.Manager) error {
 	}
 	p := &printer{out: c.opts.Out, color: c.opts.Color, terminal: c.opts.Terminal, timestamps: c.opts.Timestamps}
 	p.learn(infos)
-	merger := newMerger(p, c.events, c.output, c.opts.OnError)
 	if c.opts.Hello != "" {
-		merger.say(sentence{c.opts.Hello, 0})
+		p.say(time.Now(), sentence{c.opts.Hello, 0})
 	}
+	merger := newMerger(p, c.events, c.output, c.opts.OnError)
 	merger.start()
 	c.m.Store(merger)
 	return nil
