@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -28,7 +29,6 @@ type attendant struct {
 	stopping bool
 	degraded bool        // something was not well when the end began
 	reminder *time.Timer // says what the end waits for
-	err      error       // why the output could not be written
 }
 
 // listen handles signals until the function it returns is called. SIGPIPE is
@@ -125,25 +125,21 @@ func (a *attendant) unwell() bool {
 	return false
 }
 
-// lost: the output can't be written any more. A reader that has gone is a way of
-// asking to stop.
+// lost: the output can't be written. A reader that has gone is a way of asking
+// to stop; a full disk is no reason to.
 func (a *attendant) lost(err error) {
-	if !brokenPipe(err) {
-		a.mu.Lock()
-		a.err = fmt.Errorf("output: %w", err)
-		a.mu.Unlock()
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.EIO) {
+		a.stop("")
+		return
 	}
-	a.stop("")
+	fmt.Fprintf(os.Stderr, "gaffer: output is lost, the services go on: %v\n", err)
 }
 
 // outcome is how it went.
 func (a *attendant) outcome() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.err != nil:
-		return a.err
-	case a.degraded:
+	if a.degraded {
 		return statusError(exitDegraded)
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -108,6 +107,3 @@ func (f *upFlags) attend(manager *gaffer.Manager, hello string) error {
 	}
 	return err
 }
-
-// brokenPipe tells that whoever read our output has gone, which is no fault.
-func brokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.EIO) }

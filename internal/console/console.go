@@ -19,7 +19,7 @@ type Options struct {
 	Terminal   bool        // Out is a terminal: what could wreck it is left out
 	Timestamps bool        // the time in front of each line
 	Hello      string      // the first line, of gaffer's own; "" for none
-	OnError    func(error) // told once when Out can't be written to any more
+	OnError    func(error) // told when writing to Out begins to fail; what is written then is lost
 }
 
 // Console is an App that prints. It is slower than nobody: when Out is, lines are

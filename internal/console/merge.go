@@ -18,7 +18,7 @@ type merger struct {
 	print   *printer
 	tell    *narrator
 	held    *gaffer.Output // was read, but comes after the event at hand
-	failed  bool           // nothing can be written any more, and onError knows
+	failed  bool           // the latest write failed, and onError knows
 	onError func(error)
 
 	// Set once.
@@ -274,12 +274,12 @@ func (m *merger) flushIfIdle() {
 	}
 }
 
-// flush writes what was printed. When nobody can read it any more, that is told
-// once, and all else is read and forgotten.
+// flush writes what was printed. When that begins to fail it is told, and all is
+// read on: the next write may succeed.
 func (m *merger) flush() {
 	m.print.flush()
 	if m.print.err != nil && !m.failed {
-		m.failed = true
 		m.onError(m.print.err)
 	}
+	m.failed = m.print.err != nil
 }

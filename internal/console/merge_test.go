@@ -173,7 +173,7 @@ func TestStopDoesNotWaitForAStoppedTerminal(t *testing.T) {
 	<-r.done
 }
 
-func TestAClosedTerminalIsToldOnce(t *testing.T) {
+func TestAFailingOutputIsToldOnce(t *testing.T) {
 	s := newScreen()
 	s.err = errors.New("broken pipe")
 	r := newRig(t, s)
@@ -188,5 +188,23 @@ func TestAClosedTerminalIsToldOnce(t *testing.T) {
 	r.stop(time.Minute)
 	if len(r.errs) > 0 {
 		t.Error("it was told again")
+	}
+}
+
+func TestAFullDiskIsNotTheEnd(t *testing.T) {
+	s := newScreen()
+	s.err = errors.New("no space left")
+	r := newRig(t, s)
+	r.start()
+	r.wrote(time.Now(), "lost")
+	<-r.errs
+	s.mu.Lock()
+	s.err = nil
+	s.mu.Unlock()
+	r.wrote(time.Now(), "written")
+	s.until(t, "web.1  | written\n")
+	r.stop(time.Minute)
+	if strings.Contains(s.String(), "lost") {
+		t.Errorf("what was lost was written:\n%s", s)
 	}
 }

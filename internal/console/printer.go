@@ -32,7 +32,7 @@ type printer struct {
 	colors map[string]int      // of templates
 	marks  map[string][]string // labels of templates that are not those of stdout
 	buf    []byte
-	err    error // the first of out; nothing is written after it
+	err    error // of the latest write; what was not written is lost
 }
 
 // Bytes in the buffer after which they are written although more is to come.
@@ -139,7 +139,7 @@ func (p *printer) end() {
 
 // flush writes what is in the buffer. It waits while the terminal is stopped.
 func (p *printer) flush() {
-	if len(p.buf) > 0 && p.err == nil {
+	if len(p.buf) > 0 {
 		_, p.err = p.out.Write(p.buf)
 	}
 	p.buf = p.buf[:0]
