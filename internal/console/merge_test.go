@@ -197,7 +197,9 @@ func TestAFullDiskIsNotTheEnd(t *testing.T) {
 	r := newRig(t, s)
 	r.start()
 	r.wrote(time.Now(), "lost")
-	<-r.errs
+	if err := <-r.errs; err.Error() != "no space left" {
+		t.Errorf("got %v", err)
+	}
 	s.mu.Lock()
 	s.err = nil
 	s.mu.Unlock()
