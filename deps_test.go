@@ -46,6 +46,7 @@ var imports = map[string]map[string]string{
 	"examples/app":       {module: "it shows the library"},
 	"examples/autoscale": {module: "it shows the library"},
 	"examples/embed":     {module: "it shows the library"},
+	"examples/shop":      {}, // its test
 	"examples/shop/web":  {},
 	"internal/console": {
 		module:                  "it prints events and output",

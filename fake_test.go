@@ -28,8 +28,8 @@ type fakeHost struct {
 	mu      sync.Mutex
 	procs   []*fakeProc
 	nextPID int
-	broken  error // what Start answers, whatever the command
-	takes   time.Duration
+	broken  error         // what Start answers, whatever the command
+	takes   time.Duration // how long a start takes
 	closed  bool
 }
 
@@ -44,7 +44,10 @@ type fakeProc struct {
 }
 
 func (h *fakeHost) Start(spec *proc.Spec, handler proc.Handler) error {
-	time.Sleep(h.takes)
+	h.mu.Lock()
+	takes := h.takes
+	h.mu.Unlock()
+	time.Sleep(takes)
 	h.mu.Lock()
 	if h.broken != nil || spec.Args[1] == "broken" {
 		defer h.mu.Unlock()
@@ -86,6 +89,13 @@ func (h *fakeHost) alive() []*fakeProc {
 		}
 	}
 	return live
+}
+
+// slowDown makes each start take so long.
+func (h *fakeHost) slowDown(takes time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.takes = takes
 }
 
 func (h *fakeHost) breakWith(err error) {

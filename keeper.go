@@ -27,6 +27,10 @@ type keeper struct {
 
 	// What is.
 	slots      []*slot // slots[i].n is i+1
+	live       int     // processes that exist, or are about to
+	starting   int     // those of them that are about to
+	gaps       int     // slots without a current process
+	cut        int     // no process from this slot on is left untold to stop
 	flaps      flapping
 	pauseUntil time.Time // while it flaps: when the slots are filled again
 	resumedAt  time.Time // when the last such pause ended
@@ -102,11 +106,17 @@ func (k *keeper) resume(now time.Time) {
 // empty tells the processes of slots that nobody wants any more to stop, the
 // highest slot first.
 func (k *keeper) empty() {
+	size := k.size()
+	shrunk := size < k.cut
+	k.cut = size
+	if !shrunk {
+		return
+	}
 	kind, why := KindReap, "scaled down"
-	if k.size() == 0 && k.intent != up || k.removing {
+	if k.intent != up || k.removing {
 		kind, why = KindStopPID, k.why
 	}
-	for i := len(k.slots) - 1; i >= k.size(); i-- {
+	for i := len(k.slots) - 1; i >= size; i-- {
 		for _, p := range k.slots[i].processes() {
 			k.leave(p, kind, why)
 		}
@@ -144,9 +154,13 @@ func (k *keeper) waits(s *slot) bool { return !k.pauseUntil.IsZero() || !s.retry
 
 // fill starts processes in the slots that are empty and need not wait.
 func (k *keeper) fill(now time.Time) {
+	if k.gaps == 0 && len(k.slots) >= k.size() {
+		return
+	}
 	for n := 1; n <= k.size(); n++ {
 		if n > len(k.slots) {
 			k.slots = append(k.slots, &slot{n: n, since: now})
+			k.gaps++
 		}
 		s := k.slots[n-1]
 		if !s.retryAt.IsZero() && !now.Before(s.retryAt) {
@@ -163,13 +177,35 @@ func (k *keeper) spawn(s *slot) {
 	p := &process{k: k, recipe: k.recipe, id: k.m.newID(), slot: s.n, state: Starting, since: time.Now()}
 	p.log.Source, p.log.Limit = p, k.m.opts.TailBytes
 	k.m.attachFollowers(p)
+	if s.current == nil {
+		k.gaps--
+	}
 	s.current = p
+	k.live++
+	k.starting++
 	k.m.launch(p)
+}
+
+// vacate takes a process out of its slot. With an overlap, one that was not
+// replaced after all has the slot again.
+func (k *keeper) vacate(s *slot, p *process) {
+	k.live--
+	if s.old == p {
+		s.old = nil
+		return
+	}
+	s.current, s.since = nil, time.Now()
+	if s.old != nil && !s.old.leaving() {
+		s.current, s.old = s.old, nil
+		return
+	}
+	k.gaps++
 }
 
 // launched: a process was started.
 func (k *keeper) launched(p *process, os proc.Process) {
 	s := k.slots[p.slot-1]
+	k.starting--
 	p.os, p.state, p.since = os, Running, os.Started()
 	if s.crashed {
 		s.restarts++
@@ -188,7 +224,8 @@ func (k *keeper) launched(p *process, os proc.Process) {
 // launchFailed: a process could not be started.
 func (k *keeper) launchFailed(p *process, err error) {
 	s := k.slots[p.slot-1]
-	s.empties(p)
+	k.starting--
+	k.vacate(s, p)
 	if p.leaving() {
 		return
 	}
@@ -197,9 +234,8 @@ func (k *keeper) launchFailed(p *process, err error) {
 		r.err = fmt.Errorf("%s: %s; the restart was given up", p.name(), reason)
 		k.restarting = nil
 	}
-	if s.old != nil && !s.old.leaving() {
-		s.current, s.old = s.old, nil
-		return
+	if s.current != nil {
+		return // the old one goes on
 	}
 	rule := k.recipe.backoff()
 	if rule.first == 0 { // what can't be started is never tried without a pause
@@ -237,7 +273,8 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	s := k.slots[p.slot-1]
 	exit := p.exit(e)
 	asked, replaced := p.leaving(), s.old == p
-	s.empties(p)
+	k.vacate(s, p)
+	k.noteRecovery(p, exit.Time)
 	s.lastExit, s.lastLog = exit, &p.log
 	if p.gone != nil {
 		close(p.gone)
@@ -257,7 +294,11 @@ func (k *keeper) crashed(s *slot, p *process, exit *Exit) {
 	}
 	s.crashes++
 	s.crashed, s.reason = true, exit.Reason
-	if k.recipe.Flapping != nil && k.pauseUntil.IsZero() && k.flap(p, exit) {
+	if !k.pauseUntil.IsZero() {
+		k.publishOf(p, KindExit, exit, "next try in "+round(time.Until(k.pauseUntil)).String())
+		return
+	}
+	if k.recipe.Flapping != nil && k.flap(p, exit) {
 		return
 	}
 	delay := rule.delay(s.crashes)
@@ -274,7 +315,7 @@ func (k *keeper) crashed(s *slot, p *process, exit *Exit) {
 // flap counts a crash and says whether that makes the template pause or fail.
 func (k *keeper) flap(p *process, exit *Exit) bool {
 	rule := k.recipe.Flapping.rule()
-	v := k.flaps.crashed(exit.Time, rule, k.recovered(p, exit.Time, rule.window))
+	v := k.flaps.crashed(exit.Time, rule, k.recovered(exit.Time, rule.window))
 	tooMany := fmt.Sprintf("%s within %s", plural(rule.attempts, "crash", "crashes"), rule.window)
 	switch v {
 	case pause:
@@ -297,18 +338,27 @@ func (k *keeper) flap(p *process, exit *Exit) bool {
 	return false
 }
 
-// recovered says whether something that was started after the last pause has run
-// for longer than window: the process that crashed, or one that still runs.
-func (k *keeper) recovered(crashed *process, at time.Time, window time.Duration) bool {
-	ran := func(p *process) bool {
-		return p.os != nil && !p.os.Started().Before(k.resumedAt) && at.Sub(p.os.Started()) > window
-	}
+// recovered says whether something that runs was started after the last pause and
+// has run for longer than window.
+func (k *keeper) recovered(at time.Time, window time.Duration) bool {
 	for _, s := range k.slots {
-		if s.current != nil && ran(s.current) {
+		if s.current != nil && k.ranSince(s.current, at, window) {
 			return true
 		}
 	}
-	return ran(crashed)
+	return false
+}
+
+// noteRecovery forgets the pauses because of one that has ended, in whatever way,
+// after such a run.
+func (k *keeper) noteRecovery(p *process, at time.Time) {
+	if f := k.recipe.Flapping; f != nil && k.ranSince(p, at, f.rule().window) {
+		k.flaps.pauses = 0
+	}
+}
+
+func (k *keeper) ranSince(p *process, at time.Time, window time.Duration) bool {
+	return p.os != nil && !p.os.Started().Before(k.resumedAt) && at.Sub(p.os.Started()) > window
 }
 
 // trim forgets the empty slots above the wanted number.
@@ -321,26 +371,17 @@ func (k *keeper) trim() {
 			return
 		}
 		k.slots = k.slots[:n-1]
+		k.gaps--
 	}
 }
 
 // end ends a keeper whose template was removed, when nothing is left of it.
 func (k *keeper) end() {
-	if !k.removing || k.ended || k.live() > 0 || k.detaching > 0 {
+	if !k.removing || k.ended || k.live > 0 || k.detaching > 0 {
 		return
 	}
 	k.ended = true
-	k.m.forget(k)
-	k.publish(Event{Kind: KindDelete})
-}
-
-// live counts the processes that exist, or are about to.
-func (k *keeper) live() int {
-	n := 0
-	for _, s := range k.slots {
-		n += len(s.processes())
-	}
-	return n
+	k.m.forget(k, func() { k.publish(Event{Kind: KindDelete}) })
 }
 
 // arm sets the timer to the next time that something is due.
@@ -369,6 +410,9 @@ func (k *keeper) due() time.Time {
 		return k.pauseUntil
 	}
 	var due time.Time
+	if k.gaps == 0 {
+		return due
+	}
 	for _, s := range k.slots[:min(k.size(), len(k.slots))] {
 		if s.current == nil && !s.retryAt.IsZero() && (due.IsZero() || s.retryAt.Before(due)) {
 			due = s.retryAt

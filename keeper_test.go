@@ -481,7 +481,7 @@ func TestGroups(t *testing.T) {
 
 func TestWithdrawnLaunchIsNotMade(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.host.takes = time.Second
+		w.host.slowDown(time.Second)
 		ctx, cancel := context.WithTimeout(w.ctx(), 1500*time.Millisecond)
 		defer cancel()
 		w.is(w.Add(ctx, template("web", "run", numprocesses(10))), context.DeadlineExceeded)
@@ -636,5 +636,113 @@ func TestRunThatEndsAtOnceStartsNothing(t *testing.T) {
 		if err := m.Close(); !errors.Is(err, ErrClosed) {
 			t.Errorf("Close after Run: %v", err)
 		}
+	})
+}
+
+func TestOverlapGoesOnWhenItsNewProcessIsStopped(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.add("web", "run", numprocesses(2))
+		w.host.slowDown(time.Second)
+		restarted := make(chan error)
+		go func() { restarted <- w.Restart(w.ctx(), "web", Overlap) }()
+		w.after(500 * time.Millisecond)
+		w.ok(w.Stop(w.ctx(), "web.1")) // the new one, which is being started
+		w.ok(<-restarted)
+		w.after(time.Minute)
+		w.wantState("web", Running, 2)
+		if n := len(w.host.alive()); n != 2 {
+			t.Errorf("%d processes, want 2", n)
+		}
+	})
+}
+
+func TestCrashDuringThePauseSaysWhenItGoesOn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.add("web", "run", numprocesses(2), flaps(Flapping{Attempts: 1}))
+		w.host.procs[0].end(1, 0)
+		w.after(3 * time.Second)
+		w.seen()
+		w.host.procs[1].end(1, 0)
+		events := w.seen()
+		if len(events) != 1 || events[0].Message != "next try in 4s" {
+			t.Errorf("events %+v", events)
+		}
+		w.after(4 * time.Second)
+		w.wantState("web", Running, 2)
+	})
+}
+
+func TestUpdateEndsThePause(t *testing.T) {
+	inWorld(t, func(w *world) {
+		hour := Flapping{Attempts: 1, RetryIn: new(Duration(time.Hour))}
+		w.add("web", "crash 1s", flaps(hour))
+		w.after(2 * time.Second)
+		w.wantState("web", InFlapping, 0)
+		w.ok(w.Update(w.ctx(), template("web", "run", flaps(hour))))
+		w.wantState("web", Running, 1)
+	})
+}
+
+func TestUpdateChecksThePortsOfAScaledNumber(t *testing.T) {
+	inWorld(t, func(w *world) {
+		port := func(n int) func(*Template) { return func(t *Template) { t.Port = n } }
+		w.add("web", "run", port(65530))
+		_, err := w.Scale(w.ctx(), "web", Change{'=', 5})
+		w.ok(err)
+		_, err = w.Scale(w.ctx(), "web", Change{'=', 7})
+		w.is(err, ErrInvalid)
+		w.is(w.Update(w.ctx(), template("web", "run", port(65535))), ErrInvalid)
+		w.wantState("web", Running, 5)
+		if got := w.status("web"); got.MaxProcesses != 5 {
+			t.Errorf("status %+v", got)
+		}
+	})
+}
+
+func TestUpdateToDetachedStartsIt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.add("web", "run")
+		w.ok(w.Update(w.ctx(), template("web", "run", func(t *Template) { t.Detach, t.Backoff = true, nil })))
+		w.after(time.Second)
+		if live := w.host.alive(); len(live) != 1 || !live[0].spec.Detach {
+			t.Errorf("%d processes", len(live))
+		}
+		w.ok(w.Update(w.ctx(), template("web", "run")))
+		w.wantState("web", Running, 1)
+	})
+}
+
+func TestSlotsAndIDsThatDoNotExistAreNotFound(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.add("web", "run", numprocesses(2))
+		for _, target := range []Target{"web.3", "9", "db", "db.1"} {
+			_, err := w.List(w.ctx(), target)
+			w.is(err, ErrNotFound)
+			w.is(w.Signal(w.ctx(), target, 1), ErrNotFound)
+		}
+		for _, target := range []Target{"web.2", "2"} {
+			list, err := w.List(w.ctx(), target)
+			w.ok(err)
+			if ps := list[0].Status.Processes; len(ps) != 1 || ps[0].ID != 2 {
+				t.Errorf("%s: %+v", target, ps)
+			}
+		}
+	})
+}
+
+func TestWaitersThatLeaveAreForgotten(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.add("web", "stubborn")
+		for range 10 {
+			ctx, cancel := context.WithTimeout(w.ctx(), time.Second)
+			w.is(w.Stop(ctx, "web"), context.DeadlineExceeded)
+			cancel()
+		}
+		k := w.keepers["web"]
+		w.ok(k.box.do(w.ctx(), func() {
+			if n := len(k.waiters); n != 0 {
+				t.Errorf("%d waiters", n)
+			}
+		}))
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -239,7 +240,14 @@ func (m *Manager) start(p *process, h proc.Handler) error {
 	if err != nil {
 		return err
 	}
-	return m.host.Start(spec, h)
+	err = m.host.Start(spec, h)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		// What is in the way is said better by who looks for it.
+		if _, e := lookProgram(spec, spec.Args[0], m.env); e != nil {
+			return e
+		}
+	}
+	return err
 }
 
 // detached is the handler of a process that is left alone.

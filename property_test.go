@@ -61,10 +61,12 @@ func (w *randomWorld) run() {
 	done := make(chan error)
 	go func() { done <- w.m.Run(ctx) }()
 	synctest.Wait()
+	w.h.slowDown(time.Duration(w.IntN(3)) * 400 * time.Millisecond)
 	for range w.IntN(25) + 1 {
 		w.step()
 	}
 	w.h.breakWith(nil)
+	w.h.slowDown(0)
 	w.settle()
 	w.check()
 	cancel()

@@ -57,12 +57,8 @@ func newRecipe(t Template, env *environment, instance string) (*recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	field, err := "uid", r.unresolved
-	if err == nil {
-		field, err = r.check()
-	}
-	if err != nil {
-		return nil, named(t.Name, &FieldError{field, err})
+	if err := errors.Join(r.unresolved, r.check()); err != nil {
+		return nil, named(t.Name, err)
 	}
 	return r, nil
 }
@@ -116,7 +112,11 @@ func (r *recipe) resolveAccount() error {
 	}
 	cred, user, err := proc.LookupCred(string(r.UID), string(r.GID))
 	if err != nil {
-		return invalidf("%v", err)
+		field := "uid"
+		if _, _, e := proc.LookupCred(string(r.UID), ""); r.UID == "" || e == nil {
+			field = "gid"
+		}
+		return &FieldError{field, invalidf("%v", err)}
 	}
 	r.cred = cred
 	if r.UID != "" && user != nil {
@@ -141,19 +141,19 @@ func (r *recipe) merges() bool {
 	return len(out) == 2 && out[0] == out[1]
 }
 
-// check tries everything of a start that can be tried without starting.
-func (r *recipe) check() (field string, err error) {
+// check tries everything of a start that can be tried without starting. Its
+// errors are FieldErrors, joined.
+func (r *recipe) check() error {
 	spec, field, err := r.spec(1, 0)
 	if err != nil {
-		return field, err
+		return &FieldError{field, err}
 	}
-	if err := checkDir(spec.Dir); err != nil {
-		return "cwd", err
-	}
+	var f faults
+	f.wrap("cwd", checkDir(spec.Dir))
 	if _, err := lookProgram(spec, spec.Args[0], r.env); err != nil {
-		return "cmd", invalidf("%v", err)
+		f.add("cmd", "%v", err)
 	}
-	return "", nil
+	return errors.Join(f...)
 }
 
 func checkDir(dir string) error {
@@ -357,7 +357,7 @@ func (r *recipe) ready(slot int, id uint64) (*proc.Spec, error) {
 	if r.unresolved != nil {
 		again := *r
 		if err := again.resolveAccount(); err != nil {
-			return nil, &FieldError{"uid", err}
+			return nil, err
 		}
 		r = &again
 	}
@@ -387,8 +387,17 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		if len(t.Env) == 0 {
 			t.Env = nil
 		}
+		t.EnvFiles, t.CustomStreams, t.Files = orNil(t.EnvFiles), orNil(t.CustomStreams), orNil(t.Files)
 	}
 	return reflect.DeepEqual(a, b)
+}
+
+// orNil makes an empty list one that is not there.
+func orNil[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 func (r *recipe) stopSignal() syscall.Signal {

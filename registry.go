@@ -33,10 +33,12 @@ func (m *Manager) register(r *recipe) (k *keeper, runs bool, err error) {
 	return k, m.phase == running, nil
 }
 
-// forget gives a removed template's name free.
-func (m *Manager) forget(k *keeper) {
+// forget gives a removed template's name free. Nobody can take it before told has
+// said that the template is gone.
+func (m *Manager) forget(k *keeper, told func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	told()
 	delete(m.keepers, k.name)
 	m.order = slices.DeleteFunc(m.order, func(o *keeper) bool { return o == k })
 }

@@ -3,6 +3,7 @@ package gaffer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -131,11 +132,18 @@ func (k *keeper) scale(c Change) (int, outcome, error) {
 	if n > MaxProcesses {
 		return 0, outcome{}, invalidf("template %s: %d processes: more than %d", k.name, n, MaxProcesses)
 	}
-	if p := k.recipe.Port; p > 0 && p+n-1 > 65535 {
-		return 0, outcome{}, invalidf("template %s: with port %d and %d processes the last port is beyond 65535", k.name, p, n)
+	if err := checkPorts(k.name, k.recipe.Port, n); err != nil {
+		return 0, outcome{}, err
 	}
 	k.resize(n)
 	return n, outcome{until: func() bool { return k.settled() && k.fits() }}, nil
+}
+
+func checkPorts(name string, port, n int) error {
+	if port > 0 && port+n-1 > 65535 {
+		return invalidf("template %s: with port %d and %d processes the last port is beyond 65535", name, port, n)
+	}
+	return nil
 }
 
 func (k *keeper) resize(n int) {
@@ -149,15 +157,18 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 	if err := k.usable(); err != nil {
 		return outcome{}, err
 	}
-	was := k.recipe
-	k.recipe = r
+	was, count := k.recipe, k.count
 	if r.wanted() != was.wanted() {
-		k.count = r.wanted()
+		count = r.wanted()
 	}
+	if err := checkPorts(r.Name, r.Port, count); err != nil {
+		return outcome{}, err
+	}
+	k.recipe, k.count = r, count
 	same := was.sameProcess(r)
 	message := ""
 	switch {
-	case k.intent != up || k.live() == 0:
+	case k.intent != up || k.live == 0:
 	case same:
 		message = "without a restart"
 	default:
@@ -168,6 +179,10 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 	if !same {
 		before = k.m.lastID()
 		k.replaceAll("updated")
+		k.flaps, k.pauseUntil, k.resumedAt = flapping{}, time.Time{}, time.Time{}
+	}
+	if r.Detach && !same && k.intent == up {
+		return k.detach(), nil
 	}
 	without := k.without(before)
 	return outcome{until: func() bool { return without() && k.settled() && k.fits() }}, nil
@@ -204,6 +219,9 @@ func (k *keeper) usable() error {
 
 // settled says that every slot that is wanted was tried.
 func (k *keeper) settled() bool {
+	if k.starting > 0 && k.size() > 0 {
+		return false
+	}
 	for n := 1; n <= k.size(); n++ {
 		if n > len(k.slots) {
 			return false
@@ -296,6 +314,7 @@ func (k *keeper) ask(ctx context.Context, f func() (outcome, error)) (func(conte
 		select {
 		case <-done:
 		case <-ctx.Done():
+			k.box.hand(func() { k.unwait(done) })
 			return ctx.Err()
 		}
 		if o.err == nil {
@@ -307,6 +326,11 @@ func (k *keeper) ask(ctx context.Context, f func() (outcome, error)) (func(conte
 		}
 		return result
 	}, nil
+}
+
+// unwait forgets a waiter who has left.
+func (k *keeper) unwait(done chan struct{}) {
+	k.waiters = slices.DeleteFunc(k.waiters, func(w waiter) bool { return w.done == done })
 }
 
 // notify tells those whose condition has come true.

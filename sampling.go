@@ -19,7 +19,7 @@ const (
 // Stats implements Controller. The CPU percentage is that since each process was
 // started.
 func (m *Manager) Stats(ctx context.Context, target Target) ([]Stats, error) {
-	if _, _, err := m.resolve(target); err != nil {
+	if _, err := m.List(ctx, target); err != nil {
 		return nil, err
 	}
 	w, err := m.watch(target)

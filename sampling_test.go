@@ -22,8 +22,7 @@ func TestOriginStatsOfATemplate(t *testing.T) {
 	needProc(t)
 	r := newReal(t, Options{})
 	r.ok(r.Add(r.ctx, program("dummy", "sleep", numprocesses(2))))
-	all, err := r.Stats(r.ctx, "dummy")
-	r.ok(err)
+	all := r.statsOf("dummy")
 	if len(all) != 1 || all[0].Name != "dummy" || len(all[0].Processes) != 2 {
 		t.Fatalf("stats %+v", all)
 	}
@@ -51,6 +50,23 @@ func TestOriginStatsOfATemplate(t *testing.T) {
 	}
 }
 
+// statsOf reads until the kernel has counted the memory of all processes, which
+// it does a moment after they were started.
+func (r *real) statsOf(target Target) []Stats {
+	r.Helper()
+	for {
+		all, err := r.Stats(r.ctx, target)
+		r.ok(err)
+		counted := true
+		for _, p := range all[0].Processes {
+			counted = counted && p.RSS > 0
+		}
+		if counted {
+			return all
+		}
+	}
+}
+
 func TestOriginStatsOfAll(t *testing.T) {
 	needProc(t)
 	r := newReal(t, Options{})
@@ -69,11 +85,13 @@ func TestStatsCountWhatAProcessStarted(t *testing.T) {
 	r := newReal(t, Options{})
 	r.ok(r.Add(r.ctx, Template{Name: "sh", Cmd: "sleep 100 & echo ready; wait", Shell: true}))
 	r.reads(r.output("sh", OutputOptions{Tail: -1}), "ready")
-	all, err := r.Stats(r.ctx, "sh")
-	r.ok(err)
+	all := r.statsOf("sh")
+	for len(all[0].Processes[0].Children) != 1 || all[0].Processes[0].Children[0].Command != "sleep" { // the shell's child, until it executes sleep
+		all = r.statsOf("sh")
+	}
 	p := all[0].Processes[0]
-	if len(p.Children) != 1 || p.Children[0].Command != "sleep" || p.Children[0].ID != 0 {
-		t.Fatalf("process %+v", p)
+	if p.Children[0].ID != 0 {
+		t.Errorf("the child has id %d", p.Children[0].ID)
 	}
 	if all[0].RSS != p.RSS+p.Children[0].RSS {
 		t.Errorf("the template's %d bytes are not its process's %d and the child's %d", all[0].RSS, p.RSS, p.Children[0].RSS)

@@ -56,14 +56,3 @@ func (s *slot) status(paused State) Process {
 	}
 	return st
 }
-
-// empties takes a process that has ended, or was never started, out of the slot.
-func (s *slot) empties(p *process) {
-	if s.old == p {
-		s.old = nil
-		return
-	}
-	if s.current == p {
-		s.current, s.since = nil, time.Now()
-	}
-}

@@ -1,9 +1,27 @@
 package gaffer
 
-// info is the template and how it is.
-func (k *keeper) info() Info {
-	t := k.recipe.clone()
-	return Info{Template: t, Status: k.status()}
+import "slices"
+
+// info is the template and how it is, with the selected processes.
+func (k *keeper) info(sel selection) Info {
+	info := Info{Template: k.recipe.clone(), Status: k.status()}
+	if sel.one() {
+		info.Status.Processes = slices.DeleteFunc(info.Status.Processes, func(p Process) bool {
+			return !sel.process(k.name, p.Slot, p.ID)
+		})
+	}
+	return info
+}
+
+// exists says whether there is what a selection selects of the template.
+func (k *keeper) exists(sel selection) bool {
+	switch {
+	case sel.id != 0:
+		return len(k.selected(sel)) > 0
+	case sel.slot != 0:
+		return sel.slot <= max(k.size(), len(k.slots))
+	}
+	return true
 }
 
 func (k *keeper) status() Status {
@@ -55,7 +73,7 @@ func (k *keeper) slotStatus(s *slot) (Process, bool) {
 // state is the word a person wants for the template.
 func (k *keeper) state() State {
 	switch {
-	case k.live() > 0 && k.size() == 0:
+	case k.live > 0 && k.size() == 0:
 		return Stopping
 	case k.intent == failed:
 		return Failed

@@ -166,7 +166,8 @@ func (m *Manager) Signal(ctx context.Context, target Target, sig Signal) error {
 	var errs []error
 	sent := 0
 	for _, k := range found {
-		errs = append(errs, k.box.do(ctx, func() {
+		// It is sent whether or not the caller waits for it.
+		_ = k.box.do(context.WithoutCancel(ctx), func() {
 			for _, p := range k.selected(sel) {
 				if p.os == nil {
 					continue
@@ -176,7 +177,7 @@ func (m *Manager) Signal(ctx context.Context, target Target, sig Signal) error {
 					errs = append(errs, named(p.name(), err))
 				}
 			}
-		}))
+		})
 	}
 	if err := errors.Join(errs...); err != nil || sent > 0 || !sel.exact() {
 		return err
@@ -196,8 +197,8 @@ func (m *Manager) List(ctx context.Context, target Target) ([]Info, error) {
 	list := make([]Info, 0, len(found))
 	for _, k := range found {
 		err := k.box.do(ctx, func() {
-			if sel.id == 0 || len(k.selected(sel)) > 0 {
-				list = append(list, k.info())
+			if k.exists(sel) {
+				list = append(list, k.info(sel))
 			}
 		})
 		if err != nil {
