@@ -2,7 +2,10 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -60,7 +63,8 @@ func (l *loader) loadTOML(path string) error {
 }
 
 // addEnvFiles appends the files that were asked for to each template's own, and
-// checks all of them.
+// checks all of them. One of a template's own that is not there keeps only that
+// template from starting, until it is.
 func (l *loader) addEnvFiles() error {
 	for _, path := range l.EnvFiles {
 		abs, err := filepath.Abs(path)
@@ -78,6 +82,9 @@ func (l *loader) addEnvFiles() error {
 				continue
 			}
 			checked[path] = true
+			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !slices.Contains(l.file.EnvFiles, path) {
+				continue
+			}
 			if _, err := l.readEnvFile(path); err != nil {
 				return fmt.Errorf("template %s: env_files: %w", t.Name, err)
 			}
