@@ -272,7 +272,7 @@ func TestBackoffShowsWhyAndWhen(t *testing.T) {
 		w.wantState("web", InBackoff, 0)
 		st := w.status("web")
 		p := st.Processes[0]
-		if st.Reason != "exit status 3" || p.State != InBackoff || p.RetryAt.Sub(time.Now()) != 19*time.Second {
+		if st.Reason != "exit status 3" || p.State != InBackoff || time.Until(p.RetryAt) != 19*time.Second {
 			t.Errorf("status %+v", st)
 		}
 	})

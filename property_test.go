@@ -178,13 +178,13 @@ func (w *randomWorld) ask(f func() error) {
 		w.pending = append(w.pending, done)
 		return
 	}
-	<-done
+	_ = <-done // a request may well be refused
 }
 
 // settle waits for all that was asked, and for what it led to.
 func (w *randomWorld) settle() {
 	for _, done := range w.pending {
-		<-done
+		_ = <-done
 	}
 	w.pending = nil
 	time.Sleep(5 * time.Minute)
