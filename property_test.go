@@ -40,7 +40,7 @@ type randomWorld struct {
 	stopped map[string]int  // the wanted number of those that are stopped
 	asked   map[string]int  // what each template's numprocesses says
 	overlap map[string]bool // names of templates that were ever restarted with overlap
-	pending []chan error
+	pending []chan struct{}
 }
 
 func newRandomWorld(t *testing.T, rt *rapid.T) *randomWorld {
@@ -171,20 +171,23 @@ func (w *randomWorld) update(name string, n int) {
 // ask does something beside the others, in the order of the calls, and sometimes
 // waits for it.
 func (w *randomWorld) ask(f func() error) {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = f() // it may well be refused
+	}()
 	synctest.Wait()
 	if w.IntN(2) == 0 {
 		w.pending = append(w.pending, done)
 		return
 	}
-	_ = <-done // a request may well be refused
+	<-done
 }
 
 // settle waits for all that was asked, and for what it led to.
 func (w *randomWorld) settle() {
 	for _, done := range w.pending {
-		_ = <-done
+		<-done
 	}
 	w.pending = nil
 	time.Sleep(5 * time.Minute)
