@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"os"
+	"os/signal"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -32,6 +33,11 @@ func TestMain(m *testing.M) {
 //	hear FILE TEXT          wait for a line that ends so in a named pipe
 //	gone FILE…              the processes whose ids are in the files have ended
 func TestScripts(t *testing.T) {
+	// Under nohup a hang-up is ignored, and so it is by what the scripts start,
+	// unless it is caught here.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	deadline, ok := t.Deadline()
 	if !ok {
 		deadline = time.Now().Add(5 * time.Minute)
