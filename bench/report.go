@@ -197,7 +197,7 @@ func (r *report) tables() []table {
 
 	var ups, memory, holds []column
 	for _, n := range r.settings.counts {
-		ups = append(ups, pair(fmt.Sprintf("%d", n), metric("bringup", n))...)
+		ups = append(ups, pair(fmt.Sprintf("children: %d", n), metric("bringup", n))...)
 	}
 	add("bringup", "Bring-up: supervisor's start to the last child's first instruction, ms", ups...)
 	add("replace", fmt.Sprintf("Replacement with %d children: kill -9 to the replacement's first instruction, ms, %d kills %v apart, %v at most",
@@ -228,7 +228,7 @@ func (r *report) tables() []table {
 		slices.Concat(pair("children", metric("stop-children", n)), pair("all", metric("stop-all", n)))...)
 	var churn []column
 	for _, n := range churners {
-		churn = append(churn, pair(fmt.Sprintf("%d programs", n), metric("churn", n))...)
+		churn = append(churn, pair(fmt.Sprintf("programs: %d", n), metric("churn", n))...)
 	}
 	add("churn", "Churn: restarts a second of programs that exit at once", churn...)
 	return append(out, r.quietness())
