@@ -127,11 +127,12 @@ func (b *bench) rounds(ctx context.Context, taking []contestant) error {
 					}
 					continue
 				}
-				if err := b.measure(ctx, c, job); err != nil {
-					b.fail(c, err)
-				}
+				err := b.measure(ctx, c, job)
 				if ctx.Err() != nil {
 					return ctx.Err()
+				}
+				if err != nil {
+					b.fail(c, err)
 				}
 			}
 		}
