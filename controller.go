@@ -47,8 +47,9 @@ type Controller interface {
 	// follows replaced and new processes.
 	Monitor(ctx context.Context, target Target, interval time.Duration) (Stream[[]Stats], error)
 
-	// Subscribe delivers events of a target, of the kinds given, none meaning all.
-	Subscribe(ctx context.Context, target Target, kinds ...Kind) (Stream[Event], error)
+	// Subscribe delivers events of a target: those to come, and if asked for those
+	// of before.
+	Subscribe(ctx context.Context, target Target, how EventOptions) (Stream[Event], error)
 	// Output delivers what processes write, and will write.
 	Output(ctx context.Context, target Target, how OutputOptions) (Stream[Output], error)
 	// Write writes to stdin or to a custom stream, named by its label, of the one
@@ -71,7 +72,7 @@ type Stream[T any] interface {
 
 // Once waits for the next event of a target and of the kinds given, none meaning all.
 func Once(ctx context.Context, c Controller, target Target, kinds ...Kind) (Event, error) {
-	events, err := c.Subscribe(ctx, target, kinds...)
+	events, err := c.Subscribe(ctx, target, EventOptions{Kinds: kinds})
 	if err != nil {
 		return Event{}, err
 	}

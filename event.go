@@ -21,13 +21,14 @@ const (
 	KindBackoff Kind = "backoff"  // a slot stays empty for a while before the next try
 	KindFlap    Kind = "flap"     // crashes are too many: a pause
 	KindFail    Kind = "fail"     // crashes are too many: given up
+	KindAudit   Kind = "audit"    // somebody asked for a change: By says who, Name of what, Message what for
 )
 
 // Kinds are all kinds of events.
 func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindUpdate, KindDelete, KindStart, KindStop, KindRestart,
-		KindSpawn, KindReap, KindStopPID, KindExit, KindBackoff, KindFlap, KindFail,
+		KindSpawn, KindReap, KindStopPID, KindExit, KindBackoff, KindFlap, KindFail, KindAudit,
 	}
 }
 
@@ -43,6 +44,7 @@ type Event struct {
 	Slot    int       `json:"slot,omitempty"`
 	PID     int       `json:"pid,omitempty"`
 	Exit    *Exit     `json:"exit,omitempty"`
+	By      string    `json:"by,omitempty"` // of an audit: who asked
 	Message string    `json:"message,omitempty"`
 }
 
@@ -52,4 +54,19 @@ type Exit struct {
 	Signal Signal    `json:"signal,omitzero"` // 0 when it exited by itself
 	Time   time.Time `json:"time"`
 	Reason string    `json:"reason,omitempty"` // "scaled down", "killed after 30s", …
+}
+
+// EventOptions say which events to deliver. The zero value is every kind, from
+// now on.
+type EventOptions struct {
+	// Kinds are those wanted. None means all.
+	Kinds []Kind
+	// Since delivers first what has happened after the event of that number, 0
+	// being the beginning. What the journal does not have any more is told as a
+	// Missed. ErrInvalid: there is no such event yet. Tail is not used then.
+	Since *uint64
+	// Tail delivers first as many of the latest events, -1 all that are kept.
+	Tail int
+	// NoFollow ends the stream after what has happened so far.
+	NoFollow bool
 }

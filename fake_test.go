@@ -178,7 +178,7 @@ func inWorld(t *testing.T, test func(*world)) {
 			t.Fatal(err)
 		}
 		w := &world{T: t, Manager: m, host: h}
-		w.events, err = m.Subscribe(context.Background(), All)
+		w.events, err = m.Subscribe(context.Background(), All, EventOptions{})
 		w.ok(err)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error)

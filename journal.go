@@ -2,78 +2,151 @@ package gaffer
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/gafferpm/gaffer/internal/pubsub"
 )
 
-// waitingEvents is how many events may wait for a subscriber.
-const waitingEvents = 4096
+const (
+	// waitingEvents is how many events may wait for a subscriber before it is
+	// served from the journal.
+	waitingEvents = 256
+	// recentEvents is how many events stay in memory.
+	recentEvents = 4096
+)
 
-// journal numbers events and hands them to subscribers.
-type journal struct {
-	mu    sync.Mutex // guards seq, and makes the order of numbers that of delivery
-	seq   uint64
-	topic pubsub.Topic[Event]
+// Journal keeps events for those who come later, and beyond the manager's end.
+type Journal interface {
+	// Append keeps events, whose numbers follow each other. It is called before
+	// anyone else sees them, and by one goroutine at a time. Events of which it
+	// returns an error are published all the same, and missing later.
+	Append(events []Event) error
+	// Read returns up to limit events with numbers greater than after, in order. It
+	// begins with the oldest there is when those before it are gone. It is called
+	// from any goroutine.
+	Read(after uint64, limit int) ([]Event, error)
+	// Last is the greatest number that was, or may have been, given to an event,
+	// and to a process: those to come are greater.
+	Last() (seq, id uint64)
 }
 
-func (j *journal) write(node string, e Event) {
+// events numbers events, has them kept and hands them to subscribers.
+type events struct {
+	node   string
+	kept   Journal // nil: only memory
+	logger *slog.Logger
+	box    mailbox // appends to kept, beside the keepers
+	topic  pubsub.Topic[Event]
+
+	mu      sync.Mutex // guards the rest, and makes the order of numbers that of delivery
+	seq     uint64     // the last number given out
+	pending []Event    // numbered and not yet kept
+	recent  []Event    // the latest that were published; a ring once it is full
+	next    int        // in the ring: the place of the oldest, which is overwritten next
+	failing bool       // the last append failed
+}
+
+func (j *events) write(e Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seq++
-	e.Seq, e.Time, e.Node = j.seq, time.Now(), node
+	e.Seq, e.Time, e.Node = j.seq, time.Now(), j.node
+	if j.kept == nil {
+		j.publish(e)
+		return
+	}
+	j.pending = append(j.pending, e)
+	if len(j.pending) == 1 {
+		j.box.post(j.flush)
+	}
+}
+
+// publish shows an event to everybody. The lock is held.
+func (j *events) publish(e Event) {
+	if len(j.recent) < recentEvents {
+		j.recent = append(j.recent, e)
+	} else {
+		j.recent[j.next] = e
+		j.next = (j.next + 1) % len(j.recent)
+	}
 	j.topic.Publish(e)
 }
 
-func (j *journal) close() { j.topic.Close() }
-
-// Subscribe implements Controller. Templates that do not exist yet can be
-// subscribed to. What waits to be read is bounded by 4096 events.
-func (m *Manager) Subscribe(ctx context.Context, target Target, kinds ...Kind) (Stream[Event], error) {
-	sel, err := target.parse()
-	if err != nil {
-		return nil, err
+// flush keeps what is pending and then publishes it. It runs in the box.
+func (j *events) flush() {
+	j.mu.Lock()
+	batch := j.pending
+	j.pending = nil
+	j.mu.Unlock()
+	if len(batch) == 0 {
+		return
 	}
-	wanted, err := kindSet(kinds)
-	if err != nil {
-		return nil, err
+	err := j.kept.Append(batch)
+	if err != nil && !j.failing {
+		j.logger.Error("events are not kept", "error", err)
 	}
-	sub := m.journal.topic.Subscribe(waitingEvents, func(e *Event) bool {
-		return (wanted == nil || wanted[e.Kind]) && sel.process(e.Name, e.Slot, e.ID)
-	})
-	return withContext(ctx, sub), nil
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.failing = err != nil
+	for _, e := range batch {
+		j.publish(e)
+	}
 }
 
-func kindSet(kinds []Kind) (map[Kind]bool, error) {
-	if len(kinds) == 0 {
-		return nil, nil
+// settle returns when all that was written is published.
+func (j *events) settle(ctx context.Context) error {
+	if j.kept == nil {
+		return nil
 	}
-	known := map[Kind]bool{}
-	for _, k := range Kinds() {
-		known[k] = true
-	}
-	wanted := map[Kind]bool{}
-	for _, k := range kinds {
-		if !known[k] {
-			return nil, invalidf("event kind %q: unknown; want one of %v", k, Kinds())
-		}
-		wanted[k] = true
-	}
-	return wanted, nil
+	return j.box.do(ctx, j.flush)
 }
 
-// withContext closes a stream when the context ends that it was made with.
-func withContext[T any](ctx context.Context, s Stream[T]) Stream[T] {
-	return &bound[T]{s, context.AfterFunc(ctx, s.Close)}
+func (j *events) close() {
+	_ = j.settle(context.Background()) // the context does not end
+	j.topic.Close()
 }
 
-type bound[T any] struct {
-	Stream[T]
-	unbind func() bool
+// read returns up to limit events after a number, from memory where they are
+// there.
+func (j *events) read(after uint64, limit int) ([]Event, error) {
+	if list, ok := j.remembered(after, limit); ok || j.kept == nil {
+		return list, nil
+	}
+	return j.kept.Read(after, limit)
 }
 
-func (b *bound[T]) Close() {
-	b.unbind()
-	b.Stream.Close()
+// remembered are events after a number out of memory. ok says that none is
+// missing.
+func (j *events) remembered(after uint64, limit int) (list []Event, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := len(j.recent)
+	if n == 0 {
+		return nil, after >= j.seq
+	}
+	at := func(i int) *Event { return &j.recent[(j.next+i)%n] }
+	oldest := at(0).Seq
+	skip := 0
+	if after >= oldest {
+		skip = int(min(after-oldest+1, uint64(n)))
+	}
+	for i := skip; i < n && len(list) < limit; i++ {
+		list = append(list, *at(i))
+	}
+	return list, after+1 >= oldest
+}
+
+// last is the number of the latest event.
+func (j *events) last() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.seq
+}
+
+// Audit publishes an event that says who asked for a change, of what, and for
+// what.
+func (m *Manager) Audit(by, name, message string) {
+	m.events.write(Event{Kind: KindAudit, By: by, Name: name, Message: message})
 }

@@ -425,7 +425,7 @@ func TestPriorityOrdersStartAndStop(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := &world{T: t, Manager: m, host: h}
-		w.events, err = m.Subscribe(context.Background(), All, KindStopPID)
+		w.events, err = m.Subscribe(context.Background(), All, EventOptions{Kinds: []Kind{KindStopPID}})
 		w.ok(err)
 		for _, tmpl := range []Template{
 			template("web", "slow 1s", priority(10)), template("db", "run"), template("cache", "run"), template("log", "run", priority(-5)),
@@ -514,14 +514,14 @@ func TestOnceDeliversOneEvent(t *testing.T) {
 func TestSubscriptionEndsWithItsContext(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ctx, cancel := context.WithCancel(w.ctx())
-		sub, err := w.Subscribe(ctx, "web")
+		sub, err := w.Subscribe(ctx, "web", EventOptions{})
 		w.ok(err)
 		cancel()
 		synctest.Wait()
 		if _, err := sub.Next(w.ctx()); err == nil {
 			t.Error("an event after the end")
 		}
-		_, err = w.Subscribe(w.ctx(), "web", "explode")
+		_, err = w.Subscribe(w.ctx(), "web", EventOptions{Kinds: []Kind{"explode"}})
 		w.is(err, ErrInvalid)
 	})
 }

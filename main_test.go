@@ -103,7 +103,7 @@ func newReal(t *testing.T, opts Options) *real {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	r := &real{T: t, Manager: m, ctx: ctx}
-	r.events, err = m.Subscribe(ctx, All)
+	r.events, err = m.Subscribe(ctx, All, EventOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

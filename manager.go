@@ -35,6 +35,11 @@ type Options struct {
 	// TailBytes is how much output of each process is kept in memory. Default
 	// 64 KiB; -1 keeps none.
 	TailBytes int
+	// Journal keeps events. Their numbers, and those of processes, go on from its
+	// last. Default: the latest 4096 events are kept in memory.
+	Journal Journal
+	// Store keeps what is wanted. Default: none.
+	Store Store
 
 	host host // of tests
 }
@@ -59,9 +64,10 @@ type Manager struct {
 	killed   sync.Once
 	launcher mailbox // forks, one after the other, beside the keepers
 
-	journal journal
+	events  events
 	follow  followers
 	over    chan struct{} // closed when all has stopped
+	version atomic.Uint64 // of the latest change that the Store was told
 
 	mu      sync.Mutex // guards the rest; never held while a keeper is asked
 	phase   phase
@@ -99,6 +105,12 @@ func New(opts Options) (*Manager, error) {
 	}
 	if m.logger == nil {
 		m.logger = slog.New(slog.DiscardHandler)
+	}
+	m.events.node, m.events.kept, m.events.logger = opts.Node, opts.Journal, m.logger
+	if opts.Journal != nil {
+		seq, id := opts.Journal.Last()
+		m.events.seq = seq
+		m.ids.Store(id)
 	}
 	if m.host == nil {
 		m.host, err = proc.NewHost(proc.Options{
@@ -194,7 +206,7 @@ func (m *Manager) shutdown() error {
 	m.mu.Lock()
 	m.phase = closed
 	m.mu.Unlock()
-	m.journal.close()
+	m.events.close()
 	m.follow.close()
 	close(m.over)
 	errs = append(errs, m.host.Close())
@@ -207,7 +219,7 @@ func (m *Manager) newID() uint64 { return m.ids.Add(1) }
 // lastID is the latest id that was given out.
 func (m *Manager) lastID() uint64 { return m.ids.Load() }
 
-func (m *Manager) publish(e Event) { m.journal.write(m.opts.Node, e) }
+func (m *Manager) publish(e Event) { m.events.write(e) }
 
 // errWithdrawn is the launch error of a process that was told to stop before.
 var errWithdrawn = errors.New("no longer wanted")

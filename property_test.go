@@ -49,7 +49,7 @@ func newRandomWorld(t *testing.T, rt *rapid.T) *randomWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := m.Subscribe(context.Background(), All)
+	events, err := m.Subscribe(context.Background(), All, EventOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ func (a *attendant) outcome() error {
 
 // Start implements gaffer.App: it watches for failures.
 func (a *attendant) Start(ctx context.Context, m *gaffer.Manager) error {
-	failures, err := m.Subscribe(context.WithoutCancel(ctx), gaffer.All, gaffer.KindFail)
+	failures, err := m.Subscribe(context.WithoutCancel(ctx), gaffer.All, gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindFail}})
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ var _ gaffer.App = (*clerk)(nil)
 // that no event is missed.
 func (c *clerk) Start(ctx context.Context, m *gaffer.Manager) error {
 	// The subscription has to outlive ctx, whose end is the beginning of the stop.
-	events, err := m.Subscribe(context.WithoutCancel(ctx), gaffer.All, gaffer.KindExit, gaffer.KindFail)
+	events, err := m.Subscribe(context.WithoutCancel(ctx), gaffer.All, gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindExit, gaffer.KindFail}})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func run(ctx context.Context, out io.Writer, pace time.Duration) error {
 		}
 	}
 	// Subscribed before anything runs, so that no guest is missed.
-	guests, err := manager.Subscribe(context.WithoutCancel(ctx), "guest", gaffer.KindSpawn, gaffer.KindExit)
+	guests, err := manager.Subscribe(context.WithoutCancel(ctx), "guest", gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindSpawn, gaffer.KindExit}})
 	if err != nil {
 		return errors.Join(err, manager.Close())
 	}

@@ -49,7 +49,7 @@ func TestTheShopSells(t *testing.T) {
 	}
 	port := freePort(t)
 	load(t, manager, port)
-	crash, err := manager.Subscribe(t.Context(), "courier", gaffer.KindExit)
+	crash, err := manager.Subscribe(t.Context(), "courier", gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindExit}})
 	if err != nil {
 		t.Fatal(err)
 	}

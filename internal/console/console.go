@@ -53,7 +53,7 @@ func (c *Console) Start(ctx context.Context, m *gaffer.Manager) error {
 	if err != nil {
 		return err
 	}
-	if c.events, err = m.Subscribe(ctx, gaffer.All); err != nil {
+	if c.events, err = m.Subscribe(ctx, gaffer.All, gaffer.EventOptions{}); err != nil {
 		return err
 	}
 	if c.output, err = m.Output(ctx, gaffer.All, gaffer.OutputOptions{Tail: -1}); err != nil {
