@@ -84,6 +84,8 @@ starts all that it defines, shows what they write, and restarts what crashes.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(newUp(), newRun(), newConfig(), newVersion(), newCompletion())
+	root.AddCommand(clientCommands()...)
+	root.AddCommand(daemonCommands()...)
 	return root
 }
 

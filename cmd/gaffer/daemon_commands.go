@@ -1,0 +1,6 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// daemonCommands are the daemon, and those that configure it.
+func daemonCommands() []*cobra.Command { return nil }
