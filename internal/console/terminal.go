@@ -13,6 +13,16 @@ func IsTerminal(f *os.File) bool {
 	return err == nil
 }
 
+// Width is how many characters a line of the terminal f has, 0 when it is none
+// or does not know.
+func Width(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
 // WantsColor tells whether what goes to a terminal, or elsewhere, is to be
 // coloured, by the conventions that the environment follows: NO_COLOR, then
 // CLICOLOR_FORCE, then TERM.
