@@ -19,7 +19,8 @@ type keeper struct {
 	// What is wanted.
 	recipe     *recipe
 	intent     intent
-	count      int // the wanted number of processes
+	wanted     bool // while it is fresh: it is to be started
+	count      int  // the wanted number of processes
 	why        string
 	restarting *restarting // what a restart still has to do
 	removing   bool
@@ -38,6 +39,7 @@ type keeper struct {
 	detaching  int       // detached processes that are being started
 	ended      bool      // removed, and nothing is left of it
 
+	known   known       // what the Store was told
 	timer   *time.Timer // wakes reconcile at the next time that something is due
 	waiters []waiter
 }
@@ -66,7 +68,7 @@ type waiter struct {
 }
 
 func newKeeper(m *Manager, r *recipe) *keeper {
-	k := &keeper{m: m, name: r.Name, recipe: r, count: r.wanted()}
+	k := &keeper{m: m, name: r.Name, recipe: r, wanted: r.starts(), count: r.wanted()}
 	k.box.after = k.reconcile
 	return k
 }
@@ -284,6 +286,9 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 		return
 	}
 	k.crashed(s, p, exit)
+	if exit.Status > 0 && (k.waits(s) || k.intent == failed) {
+		go k.findCause(p)
+	}
 }
 
 // crashed: a process has ended and nobody asked for it.

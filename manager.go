@@ -69,6 +69,8 @@ type Manager struct {
 	over    chan struct{} // closed when all has stopped
 	version atomic.Uint64 // of the latest change that the Store was told
 
+	oomKills atomic.Uint64 // by the kernel, when they were counted last
+
 	mu      sync.Mutex // guards the rest; never held while a keeper is asked
 	phase   phase
 	keepers map[string]*keeper
@@ -112,6 +114,7 @@ func New(opts Options) (*Manager, error) {
 		m.events.seq = seq
 		m.ids.Store(id)
 	}
+	m.memoryShort() // begins to count
 	if m.host == nil {
 		m.host, err = proc.NewHost(proc.Options{
 			Subreaper: opts.Subreaper, Alone: opts.Alone, NoCgroup: opts.NoCgroup, Logger: m.logger,
@@ -181,7 +184,7 @@ func (m *Manager) startApps(ctx context.Context, apps []App) error {
 func (m *Manager) startRegistered(ctx context.Context) {
 	// What can't be started is in back-off and says so in its status and events.
 	_ = m.inOrder(ctx, m.snapshot(), func(k *keeper) (outcome, error) {
-		if ctx.Err() != nil || k.intent != fresh || !k.recipe.starts() {
+		if ctx.Err() != nil || k.intent != fresh || !k.wanted {
 			return outcome{}, nil // somebody was quicker, or nobody wants it yet
 		}
 		return k.start()

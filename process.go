@@ -103,8 +103,11 @@ func (p *process) exit(e proc.Exit) *Exit {
 	if p.why != "" {
 		out.Reason = p.why + ": " + out.Reason
 	}
-	if p.killed != "" {
+	switch {
+	case p.killed != "":
 		out.Reason += ", " + p.killed
+	case p.killedByKernel(e):
+		out.Reason += ", out of memory (the kernel has killed something for want of it)"
 	}
 	if e.Leftover > 0 {
 		out.Reason += fmt.Sprintf("; killed %s it had left behind", plural(e.Leftover, "process", "processes"))

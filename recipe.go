@@ -1,6 +1,7 @@
 package gaffer
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -47,6 +48,7 @@ type recipe struct {
 	cred     *proc.Cred
 	account  map[string]string // HOME, USER, LOGNAME and SHELL of uid
 	labels   []string          // by stream number; "" is not captured, or merged
+	envSum   [32]byte          // of what is in env_files
 
 	unresolved error // why uid or gid could not be looked up; tried again at each start
 }
@@ -69,7 +71,7 @@ func looseRecipe(t Template, env *environment, instance string) (*recipe, error)
 		return nil, named(t.Name, err)
 	}
 	r := &recipe{Template: t.clone(), env: env, instance: instance}
-	r.labels = r.streamLabels()
+	r.labels, r.envSum = r.streamLabels(), r.sumEnvFiles()
 	r.unresolved = r.resolveAccount()
 	return r, nil
 }
@@ -104,6 +106,21 @@ func (t *Template) clone() Template {
 	c.CustomStreams = slices.Clone(t.CustomStreams)
 	c.Files = slices.Clone(t.Files)
 	return c
+}
+
+// sumEnvFiles tells apart what is in env_files. What can't be read is said when it
+// is used.
+func (r *recipe) sumEnvFiles() (sum [32]byte) {
+	if len(r.EnvFiles) == 0 {
+		return sum
+	}
+	h := sha256.New()
+	for _, file := range r.EnvFiles {
+		vars, err := dotenv.Read(file)
+		fmt.Fprintln(h, len(vars), vars, err) // a map is printed in the order of its keys
+	}
+	h.Sum(sum[:0])
+	return sum
 }
 
 func (r *recipe) resolveAccount() error {
@@ -389,7 +406,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		}
 		t.EnvFiles, t.CustomStreams, t.Files = orNil(t.EnvFiles), orNil(t.CustomStreams), orNil(t.Files)
 	}
-	return reflect.DeepEqual(a, b)
+	return r.envSum == next.envSum && reflect.DeepEqual(a, b)
 }
 
 // orNil makes an empty list one that is not there.

@@ -155,13 +155,17 @@ func (m *Manager) inReverse(ctx context.Context, keepers []*keeper, f func(*keep
 func together(ctx context.Context, keepers []*keeper, f func(*keeper) (outcome, error)) error {
 	var errs []error
 	var waits []func(context.Context) error
+	var changes []*Kept
 	for _, k := range keepers {
-		wait, err := k.ask(ctx, func() (outcome, error) { return f(k) })
+		wait, kept, err := k.ask(ctx, func() (outcome, error) { return f(k) })
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		waits = append(waits, wait)
+		waits, changes = append(waits, wait), append(changes, kept)
+	}
+	if len(keepers) > 0 {
+		errs = append(errs, keepers[0].m.keep(ctx, changes...))
 	}
 	for _, wait := range waits {
 		errs = append(errs, wait(ctx))

@@ -2,6 +2,7 @@ package gaffer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -283,49 +284,56 @@ func (k *keeper) selected(sel selection) []*process {
 
 // request runs f in the keeper's mailbox and then waits for what f says.
 func (k *keeper) request(ctx context.Context, f func() (outcome, error)) error {
-	wait, err := k.ask(ctx, f)
+	wait, kept, err := k.ask(ctx, f)
 	if err != nil {
 		return err
 	}
-	return wait(ctx)
+	unkept := k.m.keep(ctx, kept)
+	return errors.Join(unkept, wait(ctx))
 }
 
 // ask runs f in the keeper's mailbox. The returned function waits for the
 // outcome, so that several keepers can be asked in order and waited for together.
-func (k *keeper) ask(ctx context.Context, f func() (outcome, error)) (func(context.Context) error, error) {
+// What is to be kept by then is nil if it has not changed.
+func (k *keeper) ask(ctx context.Context, f func() (outcome, error)) (func(context.Context) error, *Kept, error) {
 	var o outcome
+	var kept *Kept
 	var err error
 	done := make(chan struct{})
 	// The request is made whether or not the caller waits for it.
 	if e := k.box.do(context.WithoutCancel(ctx), func() {
 		o, err = f()
+		kept = k.unkept()
 		if err != nil || o.until == nil {
 			close(done)
 			return
 		}
 		k.waiters = append(k.waiters, waiter{o.until, done})
 	}); e != nil {
-		return nil, e
+		return nil, nil, e
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return func(ctx context.Context) error {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			k.box.hand(func() { k.unwait(done) })
-			return ctx.Err()
-		}
-		if o.err == nil {
-			return nil
-		}
-		var result error
-		if e := k.box.do(ctx, func() { result = o.err() }); e != nil {
-			return e
-		}
-		return result
-	}, nil
+	return func(ctx context.Context) error { return k.await(ctx, done, o) }, kept, nil
+}
+
+// await waits until a request's outcome is there.
+func (k *keeper) await(ctx context.Context, done chan struct{}, o outcome) error {
+	select {
+	case <-done:
+	case <-ctx.Done():
+		k.box.hand(func() { k.unwait(done) })
+		return ctx.Err()
+	}
+	if o.err == nil {
+		return nil
+	}
+	var result error
+	if e := k.box.do(ctx, func() { result = o.err() }); e != nil {
+		return e
+	}
+	return result
 }
 
 // unwait forgets a waiter who has left.

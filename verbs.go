@@ -15,7 +15,7 @@ func (m *Manager) Add(ctx context.Context, t Template) error {
 	if err != nil {
 		return err
 	}
-	return m.add(ctx, r)
+	return m.add(ctx, r, nil)
 }
 
 // Load is Add for templates from files and kept state: one that is well formed
@@ -26,17 +26,22 @@ func (m *Manager) Load(ctx context.Context, t Template) error {
 	if err != nil {
 		return err
 	}
-	return m.add(ctx, r)
+	return m.add(ctx, r, nil)
 }
 
-func (m *Manager) add(ctx context.Context, r *recipe) error {
+// add registers a template and starts it, if it is wanted. before, unless nil,
+// says otherwise what is wanted.
+func (m *Manager) add(ctx context.Context, r *recipe, before func(*keeper)) error {
 	k, runs, err := m.register(r)
 	if err != nil {
 		return err
 	}
 	return k.request(ctx, func() (outcome, error) {
+		if before != nil {
+			before(k)
+		}
 		k.publish(Event{Kind: KindCreate})
-		if !runs || !r.starts() {
+		if !runs || !k.wanted {
 			return outcome{}, nil
 		}
 		return k.start()

@@ -1,0 +1,100 @@
+package gaffer
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"syscall"
+
+	"github.com/gafferpm/gaffer/internal/output"
+	"github.com/gafferpm/gaffer/internal/proc"
+)
+
+// What can be found out about a crash beyond how it ended.
+
+// memoryShort says whether the kernel has killed something for want of memory
+// since it was asked last. That does not say what, so it counts only for what was
+// killed by nobody who is known.
+func (m *Manager) memoryShort() bool {
+	n, ok := proc.OOMKills()
+	return ok && m.oomKills.Swap(n) < n
+}
+
+// killedByKernel says of a process that ended by a SIGKILL which gaffer did not
+// send whether that was for want of memory.
+func (p *process) killedByKernel(e proc.Exit) bool {
+	return e.Signal == syscall.SIGKILL && p.why == "" && p.killed == "" && p.k.m.memoryShort()
+}
+
+// lastLines is how many of the last lines are searched for what went wrong.
+const lastLines = 20
+
+var (
+	inUse  = regexp.MustCompile(`(?i)address (is )?already in use|EADDRINUSE|port \S+ (is )?(already )?(in use|allocated)`)
+	aPort  = regexp.MustCompile(`(?i)(?:[:\s]|port[ =])(\d{2,5})\b`)
+	noPort = 0
+)
+
+// findCause looks, beside the keeper, for what has made a process crash, and adds
+// it to how its slot ended.
+func (k *keeper) findCause(p *process) {
+	port := noPort
+	if said := p.portInUse(); said != noPort {
+		port = said
+	} else if p.recipe.Port > 0 {
+		port = p.recipe.Port + p.slot - 1
+	}
+	if port == noPort {
+		return
+	}
+	holder, taken := proc.Listening(port)
+	if !taken {
+		return
+	}
+	cause := fmt.Sprintf("port %d is held by another program", port)
+	if holder.PID != 0 {
+		cause = fmt.Sprintf("port %d is held by pid %d (%s)", port, holder.PID, holder.Command)
+	}
+	k.box.hand(func() { k.foundCause(p, cause) })
+}
+
+// portInUse is the port of which the process has said last that it is taken.
+func (p *process) portInUse() int {
+	reader := output.FollowLines[*process](0)
+	defer reader.Close()
+	p.log.Attach(reader, lastLines, func(int) bool { return true })
+	reader.End()
+	port := noPort
+	for {
+		r, err := reader.Next(context.Background())
+		if err != nil {
+			return port
+		}
+		if !inUse.Match(r.Data) {
+			continue
+		}
+		for _, m := range aPort.FindAllSubmatch(r.Data, -1) {
+			if n, err := strconv.Atoi(string(m[1])); err == nil && n > 0 && n < 1<<16 {
+				port = n
+			}
+		}
+	}
+}
+
+// foundCause: it is known why a process has ended.
+func (k *keeper) foundCause(p *process, cause string) {
+	s := k.at(p.slot)
+	if s == nil || s.lastLog != &p.log {
+		return // another one has ended since
+	}
+	exit := *s.lastExit
+	exit.Reason += "; " + cause
+	s.lastExit = &exit
+	if s.current == nil && s.reason != "" {
+		s.reason += "; " + cause
+	}
+	if k.intent == failed {
+		k.reason += "; " + cause
+	}
+}

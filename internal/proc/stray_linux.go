@@ -1,0 +1,225 @@
+package proc
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a birth's note and the kernel's may differ by: the note is made a little
+// later, and the clock may have been set since.
+const (
+	notedBefore = time.Second
+	notedAfter  = 5 * time.Second
+)
+
+// search is one look at all processes.
+type search struct {
+	Search
+	boot     time.Time // when the system was started, by today's clock
+	spared   map[int]bool
+	all      map[int]kin
+	children map[int][]int
+	members  map[int][]int // of sessions
+	found    map[int]Stray
+}
+
+func strays(wanted Search) []Stray {
+	s := &search{
+		Search: wanted, boot: bootTime(), spared: map[int]bool{os.Getpid(): true, 1: true},
+		all: map[int]kin{}, children: map[int][]int{}, members: map[int][]int{}, found: map[int]Stray{},
+	}
+	for _, pid := range ancestors() {
+		s.spared[pid] = true
+	}
+	s.readAll()
+	for pid, k := range s.all {
+		if s.found[pid].PID == 0 && !s.spared[pid] && (s.noted(k) || s.marked(pid)) {
+			s.add(k)
+		}
+	}
+	return slices.SortedFunc(maps.Values(s.found), func(a, b Stray) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), a.PID-b.PID)
+	})
+}
+
+func (s *search) readAll() {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if k, ok := readKin(pid); ok && !k.dead {
+			s.all[pid] = k
+			s.children[k.parent] = append(s.children[k.parent], pid)
+			s.members[k.session] = append(s.members[k.session], pid)
+		}
+	}
+}
+
+// noted says whether k was started when a birth of its number was noted. A Host
+// makes each process the leader of a session.
+func (s *search) noted(k kin) bool {
+	if k.session != k.pid {
+		return false
+	}
+	start := s.boot.Add(time.Duration(k.start) * (time.Second / ticks))
+	return slices.ContainsFunc(s.Births, func(b Birth) bool {
+		return b.PID == k.pid && !start.After(b.At.Add(notedBefore)) && b.At.Before(start.Add(notedAfter))
+	})
+}
+
+func (s *search) marked(pid int) (is bool) {
+	eachVariable(pid, func(entry []byte) bool {
+		is = s.Mark(string(entry))
+		return !is
+	})
+	return is
+}
+
+// add adds k, those below it, and if it leads a session the members of that.
+func (s *search) add(k kin) {
+	if s.spared[k.pid] || s.found[k.pid].PID != 0 {
+		return
+	}
+	stray := Stray{PID: k.pid, Main: k.session == k.pid, start: k.start}
+	eachVariable(k.pid, func(entry []byte) bool {
+		name, value, _ := bytes.Cut(entry, []byte("="))
+		if string(name) != s.Variable {
+			return true
+		}
+		stray.Value = string(value)
+		return false
+	})
+	s.found[k.pid] = stray
+	for _, child := range s.children[k.pid] {
+		s.add(s.all[child])
+	}
+	if stray.Main {
+		for _, member := range s.members[k.pid] {
+			s.add(s.all[member])
+		}
+	}
+}
+
+// bootTime is when the system was started, by the clock as it is now.
+func bootTime() time.Time {
+	var up unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &up) != nil {
+		return time.Time{}
+	}
+	return time.Now().Add(-time.Duration(up.Nano()))
+}
+
+// held is a stray with a descriptor of it, so that its number can't be another's.
+type held struct {
+	Stray
+	pidfd int
+}
+
+func endStrays(ctx context.Context, strays []Stray, signal func(Stray) syscall.Signal) (killed []Stray, err error) {
+	all, err := hold(strays)
+	defer func() {
+		for _, h := range all {
+			_ = unix.Close(h.pidfd)
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	asked := slices.DeleteFunc(slices.Clone(all), func(h held) bool { return !h.Main })
+	if len(asked) == 0 {
+		asked = all
+	}
+	for _, h := range asked {
+		h.ask(signal(h.Stray))
+	}
+	waitHeld(ctx, asked)
+	for _, h := range all {
+		if signalPidfd(h.pidfd, unix.SIGKILL) == nil && (h.Main || len(asked) == len(all)) {
+			killed = append(killed, h.Stray)
+		}
+	}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), stuckAfter)
+	defer cancel()
+	if n := waitHeld(late, all); n > 0 {
+		return killed, fmt.Errorf("%d processes do not end although killed", n)
+	}
+	return killed, nil
+}
+
+// hold opens those strays that are still there.
+func hold(strays []Stray) ([]held, error) {
+	var all []held
+	for _, s := range strays {
+		pidfd, err := unix.PidfdOpen(s.PID, 0)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return all, fmt.Errorf("process %d: %w", s.PID, err)
+		}
+		if k, ok := readKin(s.PID); !ok || k.dead || k.start != s.start {
+			_ = unix.Close(pidfd)
+			continue
+		}
+		all = append(all, held{s, pidfd})
+	}
+	return all, nil
+}
+
+// ask sends the signal by which a process is asked to end, as a service gets it:
+// with its group, and not held up by having been stopped.
+func (h held) ask(sig syscall.Signal) {
+	for _, s := range []syscall.Signal{sig, unix.SIGCONT} {
+		if !h.Main || signalGroup(h.pidfd, s) != nil {
+			_ = signalPidfd(h.pidfd, s)
+		}
+	}
+}
+
+// waitHeld waits until they have ended, or ctx has, and tells how many have not.
+func waitHeld(ctx context.Context, all []held) int {
+	var pipe [2]int
+	if unix.Pipe2(pipe[:], unix.O_CLOEXEC) != nil {
+		return len(all)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = unix.Close(pipe[1]) }) // ends the poll
+	defer func() {
+		if stop() {
+			_ = unix.Close(pipe[1])
+		}
+		_ = unix.Close(pipe[0])
+	}()
+	fds := []unix.PollFd{{Fd: int32(pipe[0]), Events: unix.POLLIN}}
+	for _, h := range all {
+		fds = append(fds, unix.PollFd{Fd: int32(h.pidfd), Events: unix.POLLIN})
+	}
+	for len(fds) > 1 {
+		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
+			break
+		}
+		over := fds[0].Revents != 0
+		fds = slices.DeleteFunc(fds, func(p unix.PollFd) bool { return p.Revents != 0 && p.Fd != int32(pipe[0]) })
+		if over {
+			break
+		}
+	}
+	return len(fds) - 1
+}
