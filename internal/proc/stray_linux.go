@@ -150,16 +150,16 @@ func endStrays(ctx context.Context, strays []Stray, signal func(Stray) syscall.S
 	for _, h := range asked {
 		h.ask(signal(h.Stray))
 	}
-	waitHeld(ctx, asked)
+	for _, h := range waitHeld(ctx, asked) {
+		killed = append(killed, h.Stray)
+	}
 	for _, h := range all {
-		if signalPidfd(h.pidfd, unix.SIGKILL) == nil && (h.Main || len(asked) == len(all)) {
-			killed = append(killed, h.Stray)
-		}
+		_ = signalPidfd(h.pidfd, unix.SIGKILL)
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), stuckAfter)
 	defer cancel()
-	if n := waitHeld(late, all); n > 0 {
-		return killed, fmt.Errorf("%d processes do not end although killed", n)
+	if stuck := waitHeld(late, all); len(stuck) > 0 {
+		return killed, fmt.Errorf("%d processes, %d among them, do not end although killed", len(stuck), stuck[0].PID)
 	}
 	return killed, nil
 }
@@ -194,11 +194,11 @@ func (h held) ask(sig syscall.Signal) {
 	}
 }
 
-// waitHeld waits until they have ended, or ctx has, and tells how many have not.
-func waitHeld(ctx context.Context, all []held) int {
+// waitHeld waits until they have ended, or ctx has, and returns those that have not.
+func waitHeld(ctx context.Context, all []held) []held {
 	var pipe [2]int
 	if unix.Pipe2(pipe[:], unix.O_CLOEXEC) != nil {
-		return len(all)
+		return all
 	}
 	stop := context.AfterFunc(ctx, func() { _ = unix.Close(pipe[1]) }) // ends the poll
 	defer func() {
@@ -207,19 +207,21 @@ func waitHeld(ctx context.Context, all []held) int {
 		}
 		_ = unix.Close(pipe[0])
 	}()
-	fds := []unix.PollFd{{Fd: int32(pipe[0]), Events: unix.POLLIN}}
-	for _, h := range all {
-		fds = append(fds, unix.PollFd{Fd: int32(h.pidfd), Events: unix.POLLIN})
-	}
-	for len(fds) > 1 {
+	left := slices.Clone(all)
+	for over := false; len(left) > 0 && !over; {
+		fds := []unix.PollFd{{Fd: int32(pipe[0])}}
+		for _, h := range left {
+			fds = append(fds, unix.PollFd{Fd: int32(h.pidfd), Events: unix.POLLIN})
+		}
 		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
-			break
+			return left
 		}
-		over := fds[0].Revents != 0
-		fds = slices.DeleteFunc(fds, func(p unix.PollFd) bool { return p.Revents != 0 && p.Fd != int32(pipe[0]) })
-		if over {
-			break
+		over = fds[0].Revents != 0
+		for i := len(left) - 1; i >= 0; i-- {
+			if fds[i+1].Revents != 0 {
+				left = slices.Delete(left, i, i+1)
+			}
 		}
 	}
-	return len(fds) - 1
+	return left
 }
