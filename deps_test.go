@@ -26,6 +26,10 @@ var imports = map[string]map[string]string{
 		module + "/internal/proc":   "starting, signalling and noticing the end of processes",
 		module + "/internal/pubsub": "delivery of events",
 	},
+	"api/internal/feed": {
+		module:                       "it serves any Controller's streams",
+		"github.com/coder/websocket": "the two-way connection to a process",
+	},
 	"bench": {
 		"golang.org/x/sys/unix": "pidfds, a mapped file, clocks of other processes",
 	},
