@@ -1,0 +1,228 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/gafferpm/gaffer"
+)
+
+const (
+	// largestAnswer is how much of an answer is read, in bytes: the list of 100,000
+	// templates has half of it.
+	largestAnswer = 256 << 20
+	// firstRead is how much room an answer has from the start, whatever length it
+	// claims to have.
+	firstRead = 1 << 20
+	// longest is how long the daemon is asked to wait when nothing else limits it.
+	longest = 24 * time.Hour
+	// slack is how long an answer may take that is due.
+	slack = 2 * time.Second
+	// promptness is how long an answer may take that nothing need be waited for.
+	promptness = 30 * time.Second
+)
+
+// call is a request that has not been sent.
+type call struct {
+	method string
+	path   string // with its segments escaped
+	query  url.Values
+	accept string
+	body   any    // sent as JSON, unless nil
+	raw    []byte // sent as it is, unless nil
+}
+
+// of is the path of something below a target. What is no target is told here,
+// for it may not even fit into a path.
+func of(target gaffer.Target, what string) (string, error) {
+	if err := target.Check(); err != nil {
+		return "", err
+	}
+	return "/v1/processes/" + url.PathEscape(string(target)) + what, nil
+}
+
+// request makes the HTTP request of a call.
+func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
+	var body io.Reader
+	kind := ""
+	switch {
+	case r.raw != nil:
+		body, kind = bytes.NewReader(r.raw), "application/octet-stream"
+	case r.body != nil:
+		text, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, &refusal{text: err.Error(), causes: []error{gaffer.ErrInvalid, err}}
+		}
+		body, kind = bytes.NewReader(text), "application/json"
+	}
+	address := c.base + r.path
+	if len(r.query) > 0 {
+		address += "?" + r.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, address, body)
+	if err != nil {
+		return nil, err
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	if r.accept == "" {
+		r.accept = "application/json"
+	}
+	req.Header.Set("Accept", r.accept)
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	return req, nil
+}
+
+// send sends a call and returns an answer that is none of an error. The body is
+// the caller's to close.
+func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
+	req, err := c.request(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreached(ctx, err)
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		defer resp.Body.Close()
+		return nil, c.refused(resp)
+	}
+	return resp, nil
+}
+
+// exchange sends a call and reads the whole answer.
+func (c *Client) exchange(ctx context.Context, r call) (status int, body []byte, err error) {
+	resp, err := c.send(ctx, r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	var b bytes.Buffer
+	if n := resp.ContentLength; n > 0 {
+		b.Grow(int(min(n, firstRead)) + bytes.MinRead)
+	}
+	n, err := b.ReadFrom(io.LimitReader(resp.Body, largestAnswer+1))
+	if err != nil {
+		return 0, nil, c.unreached(ctx, err)
+	}
+	if n > largestAnswer {
+		return 0, nil, fmt.Errorf("%s: the answer is longer than %d MiB", c.host, largestAnswer>>20)
+	}
+	return resp.StatusCode, b.Bytes(), nil
+}
+
+// read asks for something and waits for the answer as long as ctx does.
+func (c *Client) read(ctx context.Context, r call, into any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	_, body, err := c.exchange(ctx, r)
+	if err != nil {
+		return err
+	}
+	return c.decode(body, into)
+}
+
+func (c *Client) decode(body []byte, into any) error {
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%s: answer: %w", c.host, err)
+	}
+	return nil
+}
+
+// answer is how an order was answered.
+type answer struct {
+	status int
+	body   []byte
+	err    error
+}
+
+// order asks for something to be done and waits for it as long as ctx does. What
+// was written before ctx ended is done, whether or not anybody waits for it.
+func (c *Client) order(ctx context.Context, r call) ([]byte, error) {
+	patience, ended := longest, ctx.Err() != nil
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = time.Until(deadline)
+	}
+	if !ended && patience > 0 {
+		r.query = withWait(r.query, patience)
+	}
+	asked, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer hangUp()
+	written := make(chan struct{})
+	var once sync.Once
+	asked = httptrace.WithClientTrace(asked, &httptrace.ClientTrace{
+		WroteRequest: func(httptrace.WroteRequestInfo) { once.Do(func() { close(written) }) },
+	})
+	answered := make(chan answer, 1)
+	go func() {
+		var a answer
+		a.status, a.body, a.err = c.exchange(asked, r)
+		answered <- a
+	}()
+	select {
+	case a := <-answered:
+		return a.body, verdict(ctx, a)
+	case <-ctx.Done():
+	}
+	limit := slack
+	if ended {
+		limit = promptness
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	if !ended && errors.Is(ctx.Err(), context.Canceled) {
+		// Nobody wants the answer any more, but what was asked for is to be done.
+		select {
+		case <-written:
+			return nil, ctx.Err()
+		case a := <-answered:
+			return a.body, verdict(ctx, a)
+		case <-timer.C:
+			return nil, ctx.Err()
+		}
+	}
+	select {
+	case a := <-answered:
+		return a.body, verdict(ctx, a)
+	case <-timer.C:
+		return nil, ctx.Err()
+	}
+}
+
+// withWait is a query that also says how long to wait.
+func withWait(query url.Values, wait time.Duration) url.Values {
+	q := url.Values{"wait": {max(wait.Round(time.Millisecond), time.Millisecond).String()}}
+	for k, v := range query {
+		q[k] = v
+	}
+	return q
+}
+
+// verdict is what an answer says of an order: nothing when it is done, the
+// context's error when it is only being done.
+func verdict(ctx context.Context, a answer) error {
+	switch {
+	case a.err == nil && a.status == http.StatusAccepted:
+		return ctx.Err()
+	case errors.Is(a.err, context.DeadlineExceeded) && ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return a.err
+}
