@@ -97,4 +97,5 @@ func (k *keeper) foundCause(p *process, cause string) {
 	if k.intent == failed {
 		k.reason += "; " + cause
 	}
+	k.publishOf(p, KindBackoff, nil, cause)
 }

@@ -18,6 +18,10 @@ import (
 type Options struct {
 	// Node names this manager in its events. Default: none.
 	Node string
+	// Instance is in the environment of every process that is not detached, as
+	// GAFFER_INSTANCE=INSTANCE.ID, so that what an earlier manager of that instance
+	// has left behind is known again. Without dots and slashes. Default: a random one.
+	Instance string
 	// Logger is told what nobody else can be told. Default: nothing is logged.
 	Logger *slog.Logger
 	// Subreaper makes this program the parent of orphans among the processes
@@ -66,6 +70,7 @@ type Manager struct {
 
 	events  events
 	follow  followers
+	begun   chan struct{} // closed when all that was registered before Run was tried
 	over    chan struct{} // closed when all has stopped
 	version atomic.Uint64 // of the latest change that the Store was told
 
@@ -98,9 +103,13 @@ func New(opts Options) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{
-		opts: opts, env: env, instance: rand.Text()[:12],
-		host: opts.host, logger: opts.Logger, hurry: make(chan struct{}), over: make(chan struct{}),
+		opts: opts, env: env, instance: opts.Instance,
+		host: opts.host, logger: opts.Logger,
+		hurry: make(chan struct{}), begun: make(chan struct{}), over: make(chan struct{}),
 		keepers: map[string]*keeper{},
+	}
+	if m.instance == "" {
+		m.instance = rand.Text()[:12]
 	}
 	if outer := m.env.value[markName]; outer != "" {
 		m.instance = outer + "/" + m.instance
@@ -137,6 +146,7 @@ func (m *Manager) Run(ctx context.Context, apps ...App) error {
 	err := m.startApps(ctx, apps)
 	if err == nil {
 		m.startRegistered(ctx)
+		close(m.begun)
 		<-ctx.Done()
 	}
 	return errors.Join(err, m.shutdown())
@@ -150,6 +160,10 @@ func (m *Manager) Close() error {
 	}
 	return m.shutdown()
 }
+
+// Begun is closed once Run has tried to start everything that it was to start from
+// the beginning.
+func (m *Manager) Begun() <-chan struct{} { return m.begun }
 
 // Kill ends the patience of a stop in progress, and of all later ones: whatever
 // is asked to stop is killed at once.

@@ -296,6 +296,9 @@ func (r *recipe) variables(slot int, id uint64) (vars map[string]string, field s
 		"GAFFER_NAME": r.Name, "GAFFER_SLOT": strconv.Itoa(slot),
 		"GAFFER_ID": strconv.FormatUint(id, 10), markName: r.mark(id),
 	}
+	if r.Detach {
+		delete(own, markName) // it is nobody's
+	}
 	before := maps.Clone(vars) // what values of Env see: not each other
 	for name, text := range r.Env {
 		value, err := expand(text, func(name string) (string, bool) {
