@@ -38,6 +38,9 @@ type Options struct {
 	// TLS is how an https host is spoken to: whom to trust, and a certificate of
 	// one's own. Default: what the system trusts.
 	TLS *tls.Config
+	// Patience is how long a stream whose connection broke tries to have another.
+	// Default: as long as the stream is wanted.
+	Patience time.Duration
 	// Logger is told of connections that broke and were made again. Default:
 	// nothing is logged.
 	Logger *slog.Logger
@@ -52,9 +55,13 @@ type Client struct {
 	idle   func()
 	logger *slog.Logger
 
+	patience time.Duration // of broken streams; 0: no end
+	silence  time.Duration // that a stream's connection is believed in
+
 	life    context.Context // ends with Close
 	end     context.CancelFunc
-	streams sync.WaitGroup // what runs for streams
+	mu      sync.Mutex     // makes running grow no more once life has ended
+	running sync.WaitGroup // the goroutines of streams
 }
 
 var (
@@ -71,7 +78,7 @@ const (
 // "http://127.0.0.1:7777" or "https://example.org:7777". It does not connect yet.
 // ErrInvalid: the host is none of those.
 func New(host string, opts Options) (*Client, error) {
-	c := &Client{host: host, key: opts.Key, logger: opts.Logger}
+	c := &Client{host: host, key: opts.Key, logger: opts.Logger, patience: opts.Patience, silence: longestSilence}
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)
 	}
@@ -126,8 +133,22 @@ func (c *Client) Host() string { return c.host }
 
 // Close ends the streams and closes the connections. It never fails.
 func (c *Client) Close() error {
+	c.mu.Lock()
 	c.end()
-	c.streams.Wait()
+	c.mu.Unlock()
+	c.running.Wait()
 	c.idle()
 	return nil
+}
+
+// begin counts a goroutine, which calls c.running.Done at its end. It is false when
+// the client is closed.
+func (c *Client) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.Err() != nil {
+		return false
+	}
+	c.running.Add(1)
+	return true
 }

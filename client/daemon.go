@@ -26,6 +26,8 @@ type Key struct {
 	Role    string        `json:"role"`             // "viewer", "operator" or "admin"
 	Target  gaffer.Target `json:"target,omitempty"` // what it may see and touch, "" for all
 	Created time.Time     `json:"created"`
+	// LastUsed is zero for a key that was not used since the daemon began.
+	LastUsed time.Time `json:"last_used,omitzero"`
 	// Key is what to present. It is there once: in the answer of NewKey.
 	Key string `json:"key,omitempty"`
 }

@@ -32,16 +32,16 @@ var (
 
 // sorts are the errors that the codes of problem documents stand for.
 var sorts = map[string]error{
-	"not_found":       gaffer.ErrNotFound,
-	"conflict":        gaffer.ErrConflict,
-	"invalid":         gaffer.ErrInvalid,
-	"too_large":       gaffer.ErrInvalid,
-	"closed":          gaffer.ErrClosed,
-	"timeout":         context.DeadlineExceeded,
-	"unauthorized":    ErrUnauthorized,
-	"forbidden":       ErrForbidden,
-	"too_many":        ErrTooMany,
-	"not_implemented": ErrUnsupported,
+	"not_found":    gaffer.ErrNotFound,
+	"conflict":     gaffer.ErrConflict,
+	"invalid":      gaffer.ErrInvalid,
+	"too_large":    gaffer.ErrInvalid,
+	"closed":       gaffer.ErrClosed,
+	"timeout":      context.DeadlineExceeded,
+	"unauthorized": ErrUnauthorized,
+	"forbidden":    ErrForbidden,
+	"too_many":     ErrTooMany,
+	"unsupported":  ErrUnsupported,
 }
 
 // statuses are the errors that an answer without a code stands for.
@@ -121,11 +121,11 @@ func (c *Client) refused(resp *http.Response) error {
 
 // unreached is the error of a request that had no answer.
 func (c *Client) unreached(ctx context.Context, err error) error {
+	if c.life.Err() != nil {
+		return fmt.Errorf("%s: %w", c.host, net.ErrClosed)
+	}
 	if e := ctx.Err(); e != nil {
 		return e
-	}
-	if c.life.Err() != nil {
-		return fmt.Errorf("client of %s: %w", c.host, net.ErrClosed)
 	}
 	var dial *net.OpError
 	if !errors.As(err, &dial) || dial.Op != "dial" {

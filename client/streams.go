@@ -2,6 +2,9 @@ package client
 
 import (
 	"context"
+	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/gafferpm/gaffer"
@@ -15,17 +18,26 @@ type LogOptions struct {
 	Grep         string    // lines that this regular expression (RE2) matches; "": all
 }
 
+// largestWrite is how many bytes are written with one request. A daemon takes
+// 1 MiB unless it was told otherwise.
+const largestWrite = 256 << 10
+
 // Monitor implements gaffer.Controller.
 func (c *Client) Monitor(ctx context.Context, target gaffer.Target, interval time.Duration) (gaffer.Stream[[]gaffer.Stats], error) {
-	return nil, ErrUnsupported
+	src := &readings{query: url.Values{"target": {string(target)}}}
+	if interval != 0 {
+		src.query.Set("interval", interval.String())
+	}
+	return open(ctx, c, target, src)
 }
 
 // Subscribe implements gaffer.Controller.
 func (c *Client) Subscribe(ctx context.Context, target gaffer.Target, how gaffer.EventOptions) (gaffer.Stream[gaffer.Event], error) {
-	return nil, ErrUnsupported
+	return open(ctx, c, target, newHappenings(target, how))
 }
 
-// Output implements gaffer.Controller.
+// Output implements gaffer.Controller. When the connection breaks, what is written
+// until the next one can't be had: a gaffer.Missed of 0 stands for it.
 func (c *Client) Output(ctx context.Context, target gaffer.Target, how gaffer.OutputOptions) (gaffer.Stream[gaffer.Output], error) {
 	return c.Logs(ctx, target, LogOptions{OutputOptions: how})
 }
@@ -33,10 +45,124 @@ func (c *Client) Output(ctx context.Context, target gaffer.Target, how gaffer.Ou
 // Logs is Output that can be narrowed by time and text. The daemon does that, so
 // that what is not wanted is not sent.
 func (c *Client) Logs(ctx context.Context, target gaffer.Target, how LogOptions) (gaffer.Stream[gaffer.Output], error) {
-	return nil, ErrUnsupported
+	return open(ctx, c, target, newWritings(target, how))
 }
 
 // Write implements gaffer.Controller.
 func (c *Client) Write(ctx context.Context, target gaffer.Target, label string, data []byte) error {
-	return ErrUnsupported
+	path, err := of(target, "/streams/"+url.PathEscape(label))
+	if err != nil {
+		return err
+	}
+	for {
+		n := min(len(data), largestWrite)
+		part := append([]byte{}, data[:n]...) // not nil, even when it is empty
+		if err := c.read(ctx, call{method: http.MethodPost, path: path, raw: part}, nil); err != nil {
+			return err
+		}
+		if data = data[n:]; len(data) == 0 {
+			return nil
+		}
+	}
+}
+
+// readings is the source of a monitor.
+type readings struct{ query url.Values }
+
+func (r *readings) call(bool) call         { return feedCall("/v1/stats", r.query) }
+func (*readings) opened(http.Header)       {}
+func (*readings) lost() error              { return nil } // the next reading is as good
+func (*readings) keep([]gaffer.Stats) bool { return true }
+
+// happenings is the source of a subscription.
+type happenings struct {
+	query url.Values
+	last  uint64 // the event to go on after
+	known bool   // last is known
+}
+
+func newHappenings(target gaffer.Target, how gaffer.EventOptions) *happenings {
+	h := &happenings{query: url.Values{"target": {string(target)}}}
+	for _, k := range how.Kinds {
+		h.query.Add("kind", string(k))
+	}
+	switch {
+	case how.Since != nil:
+		h.last, h.known = *how.Since, true
+	case how.Tail != 0:
+		h.query.Set("tail", strconv.Itoa(how.Tail))
+	}
+	if how.NoFollow {
+		h.query.Set("follow", "false")
+	}
+	return h
+}
+
+func (h *happenings) call(bool) call {
+	if h.known {
+		h.query.Del("tail")
+		h.query.Set("since", strconv.FormatUint(h.last, 10))
+	}
+	return feedCall("/v1/events", h.query)
+}
+
+// opened notes where the stream begins, which the daemon tells where nothing of
+// before was asked for.
+func (h *happenings) opened(header http.Header) {
+	if seq, err := strconv.ParseUint(header.Get("Last-Event-ID"), 10, 64); err == nil && !h.known && h.query.Get("tail") == "" {
+		h.last, h.known = seq, true
+	}
+}
+
+func (*happenings) lost() error { return nil }
+
+// keep notes an event. One that was there before is none.
+func (h *happenings) keep(e gaffer.Event) bool {
+	if h.known && e.Seq <= h.last {
+		return false
+	}
+	h.last, h.known = e.Seq, true
+	return true
+}
+
+// writings is the source of output.
+type writings struct{ query url.Values }
+
+func newWritings(target gaffer.Target, how LogOptions) *writings {
+	w := &writings{url.Values{
+		"target": {string(target)},
+		"tail":   {strconv.Itoa(how.Tail)},
+		"follow": {strconv.FormatBool(!how.NoFollow)},
+	}}
+	for _, l := range how.Labels {
+		w.query.Add("stream", l)
+	}
+	if how.Raw {
+		w.query.Set("raw", "true")
+	}
+	if !how.Since.IsZero() {
+		w.query.Set("since", how.Since.Format(time.RFC3339Nano))
+	}
+	if !how.Until.IsZero() {
+		w.query.Set("until", how.Until.Format(time.RFC3339Nano))
+	}
+	if how.Grep != "" {
+		w.query.Set("grep", how.Grep)
+	}
+	return w
+}
+
+func (w *writings) call(again bool) call {
+	if again {
+		w.query.Set("tail", "0") // it was delivered, as far as anybody can tell
+	}
+	return feedCall("/v1/logs", w.query)
+}
+
+func (*writings) opened(http.Header)      {}
+func (*writings) lost() error             { return gaffer.Missed(0) }
+func (*writings) keep(gaffer.Output) bool { return true }
+
+func feedCall(path string, query url.Values) call {
+	return call{method: http.MethodGet, path: path, query: query, accept: "application/x-ndjson"}
 }
