@@ -45,6 +45,7 @@ var imports = map[string]map[string]string{
 		module + "/internal/dotenv":                ".env beside a Procfile",
 		"github.com/pelletier/go-toml/v2":          "gaffer.toml",
 		"github.com/pelletier/go-toml/v2/unstable": "where in gaffer.toml each key stands",
+		"golang.org/x/sys/unix":                    "walking a path with each directory held open",
 		"mvdan.cc/sh/v3/syntax":                    "whether a Procfile's command needs a shell",
 	},
 	"examples/app":       {module: "it shows the library"},

@@ -30,6 +30,9 @@ type Options struct {
 	Port int
 	// Counts replaces the numprocesses of templates, by name.
 	Counts map[string]int
+	// Profile is the profile of gaffer.toml that is put over the rest. Default:
+	// GAFFER_PROFILE of Environ, which a Procfile does not look at.
+	Profile string
 	// Environ is gaffer's own environment, as of os.Environ, which is what nil means.
 	Environ []string
 }
@@ -41,7 +44,8 @@ type File struct {
 	EnvFiles  []string          // those that all templates share
 	Read      []string          // every file that was read, included ones and env files too
 
-	locate []func(field string) (*source, span) // by template: where a field of it is
+	parts  *parts                    // nil: of a Procfile
+	locate []func(field string) spot // by template: where a field of it is
 }
 
 // Check tries everything of a start that can be tried without starting: whether
@@ -54,21 +58,24 @@ func (f *File) Check() error {
 			faults = append(faults, fieldFault(err, f.locate[i]))
 		}
 	}
-	return faults.err()
+	if f.parts != nil {
+		faults = append(faults, f.parts.resolve(ownTrust())...)
+	}
+	return faults.sorted(f.Read).err()
 }
 
 // fieldFault is an error about a field of a template as a fault at its place.
-func fieldFault(err error, locate func(field string) (*source, span)) *Fault {
+func fieldFault(err error, locate func(field string) spot) *Fault {
 	var field *gaffer.FieldError
 	if !errors.As(err, &field) {
-		src, at := locate("")
-		return src.fault(at, "%v", err)
+		at := locate("")
+		return at.src.fault(at.span, "%v", err)
 	}
-	src, at := locate(field.Field)
+	at := locate(field.Field)
 	if field.Field == "name" { // which its error calls by name already
-		return src.fault(at, "%v", field.Err)
+		return at.src.fault(at.span, "%v", field.Err)
 	}
-	return src.fault(at, "%s: %v", field.Field, field.Err)
+	return at.src.fault(at.span, "%s: %v", field.Field, field.Err)
 }
 
 // leaves are the errors that were joined into one, below what wraps them.
@@ -120,27 +127,39 @@ func Load(path string, o Options) (*File, error) {
 	if o.Environ == nil {
 		o.Environ = os.Environ()
 	}
-	dir, err := filepath.Abs(filepath.Dir(path))
-	if err != nil {
-		return nil, pathError(path, err)
-	}
-	l := &loader{Options: o, dir: dir, file: &File{Path: path}}
-	if strings.EqualFold(filepath.Ext(path), ".toml") {
-		err = l.loadTOML(path)
-	} else {
-		err = l.loadProcfile(path)
-	}
+	l := newLoader(path, o, ownTrust())
+	err := l.load()
 	if err != nil {
 		return nil, err
 	}
 	return l.file, nil
 }
 
+func (l *loader) load() error {
+	if isTOML(l.file.Path) {
+		return l.loadTOML()
+	}
+	return l.loadProcfile(l.file.Path)
+}
+
+func isTOML(path string) bool { return strings.EqualFold(filepath.Ext(path), ".toml") }
+
 // loader reads one file and what it includes.
 type loader struct {
 	Options
-	dir  string // of the file, absolute
-	file *File
+	trust    *trust
+	file     *File
+	profiles []string // those that the file has
+	syntax   Faults   // of texts that are no TOML: there is nothing to be told about what they mean
+	faults   Faults
+}
+
+func newLoader(path string, o Options, t *trust) *loader {
+	l := &loader{Options: o, trust: t, file: &File{Path: path}}
+	if l.Profile == "" && isTOML(path) {
+		l.Profile, _ = l.environ("GAFFER_PROFILE")
+	}
+	return l
 }
 
 // setCounts replaces the numprocesses of those templates that Counts names.

@@ -15,12 +15,11 @@ import (
 // decoder turns nodes into Go values by their toml tags. It goes on after a
 // fault, so that one run shows all of them.
 type decoder struct {
-	src    *source
 	faults Faults
 }
 
-func (d *decoder) fault(at span, format string, a ...any) {
-	d.faults = append(d.faults, d.src.fault(at, format, a...))
+func (d *decoder) fault(at spot, format string, a ...any) {
+	d.faults = append(d.faults, at.src.fault(at.span, format, a...))
 }
 
 // fields of a struct by their names in the file, in order.
@@ -129,8 +128,9 @@ func (d *decoder) scalar(n *node, v reflect.Value, name string) {
 // take a number as well.
 func (d *decoder) text(n *node, p encoding.TextUnmarshaler, name string) {
 	text := n.text
+	_, octal := p.(*Mode) // 660 as a number is another one
 	switch {
-	case n.kind == unstable.Integer:
+	case n.kind == unstable.Integer && !octal:
 		if i, err := strconv.ParseInt(number(text), 0, 64); err == nil {
 			text = strconv.FormatInt(i, 10)
 		}
@@ -157,6 +157,10 @@ func expected(p encoding.TextUnmarshaler) string {
 		return `a signal such as "SIGTERM", or its number`
 	case *gaffer.Account:
 		return "a name in quotes, or a number"
+	case *Size:
+		return `a size such as "10MiB", or a number of bytes`
+	case *Mode:
+		return `octal digits in quotes, such as "0660"`
 	}
 	return "a text in quotes"
 }
@@ -178,7 +182,11 @@ func (d *decoder) args(n *node, p *gaffer.Args, name string) {
 }
 
 func (d *decoder) list(n *node, v reflect.Value, name string) {
-	if !d.want(n, name, "a list of texts", unstable.Array) {
+	what := "a list of texts"
+	if v.Type().Elem().Kind() == reflect.Struct {
+		what = "tables such as [[daemon." + name + "]]"
+	}
+	if !d.want(n, name, what, unstable.Array) {
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))
@@ -207,6 +215,10 @@ func (d *decoder) want(n *node, name, what string, kinds ...unstable.Kind) bool 
 		}
 	}
 	hint := ""
+	if n.tables {
+		d.fault(n.key, "[[…]] is a list of tables, and nothing here is one; write [%s]", name)
+		return false
+	}
 	switch {
 	case kinds[0] == unstable.String && (n.kind == unstable.Integer || n.kind == unstable.Float || n.kind == unstable.Bool):
 		hint = `: write "` + n.text + `"`
@@ -245,7 +257,7 @@ func number(s string) string { return strings.TrimPrefix(strings.ReplaceAll(s, "
 
 // place finds where the field that path names is in the file, or else what is
 // around it.
-func place(n *node, path string) span {
+func place(n *node, path string) spot {
 	at := n.key
 	for path != "" {
 		child, rest := step(n, path)
@@ -284,11 +296,11 @@ func item(n *node, index string) *node {
 // validate notes what Validate finds wrong with a template at its place.
 func (d *decoder) validate(n *node, t *gaffer.Template) {
 	for _, err := range leaves(t.Validate()) {
-		d.faults = append(d.faults, fieldFault(err, d.locate(n)))
+		d.faults = append(d.faults, fieldFault(err, locate(n)))
 	}
 }
 
-// locate finds fields of the template that n defines.
-func (d *decoder) locate(n *node) func(string) (*source, span) {
-	return func(field string) (*source, span) { return d.src, place(n, field) }
+// locate finds fields of what n defines.
+func locate(n *node) func(string) spot {
+	return func(field string) spot { return place(n, field) }
 }

@@ -1,8 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -67,19 +68,27 @@ func (fs Faults) err() error {
 	return fs
 }
 
-// sorted puts the faults of one file in the order of its lines.
-func (fs Faults) sorted() Faults {
-	sort.SliceStable(fs, func(i, j int) bool {
-		if fs[i].Line != fs[j].Line {
-			return fs[i].Line < fs[j].Line
-		}
-		return fs[i].Col < fs[j].Col
+// sorted puts faults in the order of the files that were read, and of their lines.
+func (fs Faults) sorted(files []string) Faults {
+	slices.SortStableFunc(fs, func(a, b *Fault) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)),
+			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
 	return fs
 }
 
 // span is a range of bytes of a source.
 type span struct{ from, to int }
+
+// spot is a span of one of several sources.
+type spot struct {
+	src *source
+	span
+}
+
+// line counts from 1.
+func (s spot) line() int { return strings.Count(s.src.text[:s.from], "\n") + 1 }
 
 // fault describes what is wrong with the bytes of at.
 func (s *source) fault(at span, format string, a ...any) *Fault {

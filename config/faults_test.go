@@ -110,8 +110,6 @@ func TestTOMLFaults(t *testing.T) {
 		"port too high":    {"[process.a]\ncmd = 'x'\nport = 70000\n", "gaffer.toml:3:8: port: 70000: want 1 to 65535"},
 		"bad factor":       {"[process.a]\ncmd = 'x'\n[process.a.backoff]\nfactor = 0.5\n", "gaffer.toml:4:10: backoff.factor: 0.5: want at least 1"},
 		"bad variable":     {"[process.a]\ncmd = 'x'\nenv.A = \"x\\u0000\"\n", "gaffer.toml:3:9: env.A: has a NUL byte"},
-		"daemon":           {"[daemon]\n[process.a]\ncmd = 'x'\n", "gaffer.toml:1:2: this version of gaffer has no daemon yet"},
-		"webhook":          {"[webhook.x]\n", "gaffer.toml:1:2: this version of gaffer has no webhook yet"},
 		"include missing":  {"include = ['x.toml']\n", "gaffer.toml:1:12: include: there is no such file"},
 		"include a text":   {"include = 'x.toml'\n", "gaffer.toml:1:11: include: want a list of texts, not a text"},
 		"include pattern":  {"include = ['[']\n", "gaffer.toml:1:12: include: the pattern is wrong"},

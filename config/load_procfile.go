@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strconv"
@@ -21,7 +22,14 @@ const (
 
 // loadProcfile reads a Procfile and .env beside it.
 func (l *loader) loadProcfile(path string) error {
-	src, err := readSource(path)
+	if l.Profile != "" {
+		return fmt.Errorf("profile %s: profiles are for a gaffer.toml, not for %s: %w", l.Profile, path, gaffer.ErrInvalid)
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return pathError(path, err)
+	}
+	src, err := l.readSource(path)
 	if err != nil {
 		return err
 	}
@@ -41,18 +49,18 @@ func (l *loader) loadProcfile(path string) error {
 	}
 	for i, e := range entries {
 		t := gaffer.Template{
-			Name: e.Name, Cmd: e.Command, Cwd: literal(l.dir), EnvFiles: files,
+			Name: e.Name, Cmd: e.Command, Cwd: literal(dir), EnvFiles: files,
 			Shell: e.command.shell || l.splits(e.command, vars),
 		}
 		if !e.command.ownPort {
 			t.Port = base + i*portStep
 		}
 		l.file.Templates = append(l.file.Templates, t)
-		l.file.locate = append(l.file.locate, func(field string) (*source, span) {
+		l.file.locate = append(l.file.locate, func(field string) spot {
 			if field == "cmd" {
-				return src, e.commandAt
+				return spot{src, e.commandAt}
 			}
-			return src, e.at
+			return spot{src, e.at}
 		})
 	}
 	if err := l.setCounts(); err != nil {
@@ -93,7 +101,7 @@ func (l *loader) readEnv(beside string) (files []string, vars map[string]string,
 }
 
 func (l *loader) readEnvFile(path string) (map[string]string, error) {
-	data, err := readTrusted(path)
+	data, err := l.trust.read(path)
 	if err != nil {
 		return nil, err
 	}

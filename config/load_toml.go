@@ -11,43 +11,46 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2/unstable"
-
 	"github.com/gafferpm/gaffer"
 )
 
-// The top-level names of gaffer.toml.
-var topNames = []string{"process", "include"}
-
-// defined is where a template was defined.
-type defined struct {
-	path string
-	line int
-}
-
-// loadTOML reads gaffer.toml and what it includes.
-func (l *loader) loadTOML(path string) error {
-	if l.Port != 0 {
-		return fmt.Errorf("--port is for a Procfile; in %s set the field port: %w", path, gaffer.ErrInvalid)
-	}
-	names := map[string]defined{}
-	includes, faults, err := l.readTOML(path, names, false)
+// loadTOML reads the templates of gaffer.toml and of what it includes. Those who
+// are no daemon see what is wrong with its settings all the same.
+func (l *loader) loadTOML() error {
+	root, err := l.readTOML()
 	if err != nil {
 		return err
 	}
-	for _, included := range includes {
-		_, more, err := l.readTOML(included, names, true)
-		if err != nil {
-			return err
-		}
-		faults = append(faults, more...)
-	}
-	if err := faults.err(); err != nil {
+	l.settings(root)
+	l.processes(root)
+	if err := l.faults.sorted(l.file.Read).err(); err != nil {
 		return err
 	}
 	if len(l.file.Templates) == 0 {
-		return &Fault{File: path, Message: "defines no process; want a table such as [process.web] with cmd = \"./server\""}
+		return &Fault{File: l.file.Path, Message: "defines no process; want a table such as [process.web] with cmd = \"./server\""}
 	}
+	return l.complete()
+}
+
+// readTOML reads gaffer.toml as a tree with the chosen profile.
+func (l *loader) readTOML() (*node, error) {
+	if l.Port != 0 {
+		return nil, fmt.Errorf("--port is for a Procfile; in %s set the field port: %w", l.file.Path, gaffer.ErrInvalid)
+	}
+	root, err := l.readDocument(l.file.Path)
+	if err != nil {
+		return nil, err
+	}
+	chosen, found := l.choose(root)
+	if !found && len(l.syntax) == 0 {
+		return nil, l.unknownProfile()
+	}
+	l.faults = append(l.faults, l.syntax...)
+	return chosen, nil
+}
+
+// complete does to the templates what depends on all of them and on Options.
+func (l *loader) complete() error {
 	if err := l.addEnvFiles(); err != nil {
 		return err
 	}
@@ -93,92 +96,67 @@ func (l *loader) addEnvFiles() error {
 	return nil
 }
 
-// readTOML adds the templates of one file.
-func (l *loader) readTOML(path string, names map[string]defined, included bool) (includes []string, faults Faults, err error) {
-	src, err := readSource(path)
-	if err != nil {
-		// What is wrong with the text is a fault among others.
-		if f, ok := err.(*Fault); ok && f.Line > 0 {
-			return nil, Faults{f}, nil
-		}
-		return nil, nil, err
-	}
-	dir, err := filepath.Abs(filepath.Dir(path))
-	if err != nil {
-		return nil, nil, pathError(path, err)
-	}
-	l.file.Read = append(l.file.Read, path)
-	root, faults := parseTree(src)
-	if len(faults) > 0 {
-		return nil, faults.sorted(), nil
-	}
-	d := &decoder{src: src}
-	for _, key := range root.keys {
-		n := root.fields[key]
-		switch {
-		case key == "process":
-			l.processes(d, n, dir, names)
-		case key == "include" && included:
-			d.fault(n.key, "an included file can't include others")
-		case key == "include":
-			includes = d.includes(n, path)
-		case key == "daemon" || key == "webhook":
-			d.fault(n.key, "this version of gaffer has no %s yet", key)
-		default:
-			d.fault(n.key, "unknown name %s%s", quotedKey(key), didYouMean(key, topNames))
-		}
-	}
-	return includes, d.faults.sorted(), nil
-}
-
 // processes adds the templates of the tables below process.
-func (l *loader) processes(d *decoder, n *node, dir string, names map[string]defined) {
-	if !d.want(n, "process", "tables such as [process.web]", unstable.Table) {
+func (l *loader) processes(root *node) {
+	tables := root.fields["process"]
+	if tables == nil {
 		return
 	}
-	for _, name := range n.keys {
-		child, where := n.fields[name], "process."+quotedKey(name)
-		if child.kind != unstable.Table {
-			d.fault(child.key, "want a table such as [process.web]; %s stands in none", quotedKey(name))
-			continue
-		}
-		if first, taken := names[name]; taken {
-			d.fault(child.key, "%s is defined twice; the first is in %s on line %d", where, first.path, first.line)
-			continue
-		}
-		names[name] = defined{d.src.path, strings.Count(d.src.text[:child.key.from], "\n") + 1}
-		if t, ok := d.process(child, name, where, dir); ok {
+	d := &decoder{}
+	for _, name := range d.tables(tables, "process") {
+		n := tables.fields[name]
+		if t, ok := d.process(n, name); ok {
 			l.file.Templates = append(l.file.Templates, t)
-			l.file.locate = append(l.file.locate, d.locate(child))
+			l.file.locate = append(l.file.locate, locate(n))
 		}
 	}
+	l.faults = append(l.faults, d.faults...)
 }
 
 // process decodes one table. What could not be decoded is not validated: the
 // faults of what is missing then would be no news.
-func (d *decoder) process(n *node, name, where, dir string) (gaffer.Template, bool) {
+func (d *decoder) process(n *node, name string) (gaffer.Template, bool) {
 	t := gaffer.Template{Name: name}
 	before := len(d.faults)
-	if own := n.fields["name"]; own != nil {
-		d.fault(own.key, "unknown field name in %s; the name is the table's: [process.%s]", where, quotedKey(cmp.Or(own.text, "web")))
-		n.keys = slices.DeleteFunc(n.keys, func(k string) bool { return k == "name" })
-	}
-	d.table(n, reflect.ValueOf(&t).Elem(), where, "name")
+	d.template(n, &t)
 	if len(d.faults) == before {
 		d.validate(n, &t)
 	}
-	switch {
-	case t.Cwd == "":
-		t.Cwd = literal(dir)
-	case !filepath.IsAbs(t.Cwd) && !strings.HasPrefix(t.Cwd, "$"):
-		t.Cwd = filepath.Join(literal(dir), t.Cwd)
-	}
+	t.Cwd = absoluteCwd(n, t.Cwd)
 	for i, file := range t.EnvFiles {
-		if !filepath.IsAbs(file) {
-			t.EnvFiles[i] = filepath.Join(dir, file)
-		}
+		t.EnvFiles[i] = absolute(n.fields["env_files"].key.src.dir, file)
 	}
 	return t, len(d.faults) == before
+}
+
+// template decodes a table's fields.
+func (d *decoder) template(n *node, t *gaffer.Template) {
+	where := "process." + quotedKey(t.Name)
+	if own := n.fields["name"]; own != nil {
+		d.fault(own.key, "unknown field name in %s; the name is the table's: [process.%s]", where, quotedKey(cmp.Or(own.text, "web")))
+		n.remove("name")
+	}
+	d.table(n, reflect.ValueOf(t).Elem(), where, "name")
+}
+
+// absoluteCwd is a working directory relative to the file that names it, or
+// without one the directory of the file that defines the template.
+func absoluteCwd(n *node, cwd string) string {
+	switch {
+	case cwd == "":
+		return literal(n.key.src.dir)
+	case filepath.IsAbs(cwd) || strings.HasPrefix(cwd, "$"):
+		return cwd
+	}
+	return filepath.Join(literal(n.fields["cwd"].key.src.dir), cwd)
+}
+
+// absolute is a path that may be relative to a directory. None stays none.
+func absolute(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }
 
 // includes lists the files that the patterns of include match, each once, in

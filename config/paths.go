@@ -34,3 +34,28 @@ func RuntimeDir(getenv func(string) string, uid int) string {
 	}
 	return filepath.Join(os.TempDir(), fmt.Sprintf("gaffer-%d", uid))
 }
+
+// DaemonPath is the file of the daemon: asked, which is what --config says, else
+// GAFFER_CONFIG, else gaffer/gaffer.toml in XDG_CONFIG_HOME (~/.config), or
+// /etc/gaffer/gaffer.toml for root. It is "" when there is none, which is fine; a
+// file that was asked for is returned whether it is there or not.
+func DaemonPath(asked string, getenv func(string) string, uid int, exists func(path string) bool) string {
+	if asked == "" {
+		asked = getenv("GAFFER_CONFIG")
+	}
+	if asked != "" {
+		return asked
+	}
+	path := "/etc/gaffer/gaffer.toml"
+	if uid != 0 {
+		home := getenv("XDG_CONFIG_HOME")
+		if !filepath.IsAbs(home) {
+			home = filepath.Join(getenv("HOME"), ".config")
+		}
+		path = filepath.Join(home, "gaffer", TOMLName)
+	}
+	if exists(path) {
+		return path
+	}
+	return ""
+}

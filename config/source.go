@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 )
 
@@ -18,12 +15,13 @@ const MaxFileSize = 1 << 20
 // source is a file that was read and is text.
 type source struct {
 	path string // as it was given, for messages
+	dir  string // absolute: what relative paths in it are relative to
 	text string // without a byte order mark
 }
 
-// readSource reads a regular file that root may trust and that is text.
-func readSource(path string) (*source, error) {
-	data, err := readTrusted(path)
+// readSource reads a file that may be trusted and that is text.
+func (l *loader) readSource(path string) (*source, error) {
+	data, err := l.trust.read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -59,45 +57,6 @@ func invalidAt(s string) int {
 	return len(s)
 }
 
-// readTrusted reads a regular file, at most MaxFileSize of it. Running as root
-// it refuses what somebody else owns or can write: who can change the file could
-// run anything as root.
-func readTrusted(path string) ([]byte, error) {
-	// What is no regular file is found out before it is opened: opening a FIFO
-	// that nobody writes to would wait for ever.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, pathError(path, err)
-	}
-	if info.IsDir() {
-		return nil, &Fault{File: path, Message: "is a directory, want a file"}
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &Fault{File: path, Message: "is not a regular file"}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, pathError(path, err)
-	}
-	defer f.Close()
-	if info, err = f.Stat(); err != nil {
-		return nil, pathError(path, err)
-	}
-	if os.Geteuid() == 0 {
-		if err := trusted(path, info); err != nil {
-			return nil, err
-		}
-	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
-	if err != nil {
-		return nil, pathError(path, err)
-	}
-	if len(data) > MaxFileSize {
-		return nil, &Fault{File: path, Message: "is larger than 1 MiB, the limit for configuration"}
-	}
-	return data, nil
-}
-
 // pathError is an error about a path, the path first.
 func pathError(path string, err error) error {
 	var pe *fs.PathError
@@ -105,17 +64,4 @@ func pathError(path string, err error) error {
 		err = pe.Err
 	}
 	return fmt.Errorf("%s: %w", path, err)
-}
-
-// trusted tells why root should not act on a file.
-func trusted(path string, info fs.FileInfo) error {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
-		return &Fault{File: path, Message: fmt.Sprintf("belongs to user %d, and gaffer runs as root: "+
-			"its owner could run anything as root; run gaffer as that user, or `chown root %s`", st.Uid, path)}
-	}
-	if info.Mode().Perm()&0o022 != 0 {
-		return &Fault{File: path, Message: fmt.Sprintf("can be written by others (mode %#o), and gaffer runs as root: "+
-			"they could run anything as root; `chmod go-w %s`", info.Mode().Perm(), path)}
-	}
-	return nil
 }

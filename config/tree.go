@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -12,18 +13,19 @@ import (
 // directly would lose the order of the tables and stop at the first fault.
 type node struct {
 	kind unstable.Kind // of the value; Table for both sorts of tables
-	key  span          // the key, or the header, that defined it
-	at   span          // the value itself
+	key  spot          // the key, or the header, that defined it
+	at   spot          // the value itself
 	text string        // of a scalar: as it is written, a string without its quotes
 
 	items  []*node          // of an Array
+	tables bool             // an Array that was written as [[header]]s
 	keys   []string         // of a Table, in order
 	fields map[string]*node // of a Table
 	closed bool             // a Table that was written at once ({…}) and can't grow
 	header bool             // a Table that has had its own [header]
 }
 
-func newTable(key span) *node {
+func newTable(key spot) *node {
 	return &node{kind: unstable.Table, key: key, at: key, fields: map[string]*node{}}
 }
 
@@ -32,10 +34,15 @@ func (n *node) add(name string, child *node) {
 	n.fields[name] = child
 }
 
+func (n *node) remove(name string) {
+	n.keys = slices.DeleteFunc(n.keys, func(k string) bool { return k == name })
+	delete(n.fields, name)
+}
+
 // parseTree reads a TOML document. Its faults are those of the syntax, of which
 // there is one, or of keys that are defined twice, all of them.
 func parseTree(src *source) (*node, Faults) {
-	t := &treeParser{src: src, root: newTable(span{})}
+	t := &treeParser{src: src, root: newTable(spot{src: src})}
 	t.parser.Reset([]byte(src.text))
 	t.parse()
 	if len(t.faults) > 0 {
@@ -65,8 +72,7 @@ func (t *treeParser) parse() {
 		case unstable.Table:
 			table = t.openTable(e)
 		case unstable.ArrayTable:
-			t.fault(t.keySpan(e.Key()), "[[…]] is a list of tables, and nothing here is one; write [%s]", keyText(e.Key()))
-			table = newTable(span{})
+			table = t.addTable(e)
 		case unstable.KeyValue:
 			t.keyValue(table, e)
 		}
@@ -87,15 +93,36 @@ func (t *treeParser) openTable(e *unstable.Node) *node {
 	at := t.keySpan(e.Key())
 	table := t.walk(t.root, e.Key(), at, false)
 	if table == nil {
-		return newTable(at)
+		return newTable(t.spot(at))
 	}
 	if table.header {
-		t.fault(at, "[%s] is defined twice; the first is on line %d", keyText(e.Key()), t.line(table.key))
-		return newTable(at)
+		t.fault(at, "[%s] is defined twice; the first is on line %d", keyText(e.Key()), table.key.line())
+		return newTable(t.spot(at))
 	}
-	table.header, table.key = true, lastSpan(e.Key())
+	table.header, table.key = true, t.spot(lastSpan(e.Key()))
 	table.at = table.key
 	return table
+}
+
+// addTable adds a table to the list of a [[header]].
+func (t *treeParser) addTable(e *unstable.Node) *node {
+	at, name := t.keySpan(e.Key()), lastKey(e.Key())
+	added := newTable(t.spot(lastSpan(e.Key())))
+	holder := t.walk(t.root, e.Key(), at, true)
+	if holder == nil {
+		return added
+	}
+	list := holder.fields[name]
+	if list == nil {
+		list = &node{kind: unstable.Array, tables: true, key: added.key, at: added.key}
+		holder.add(name, list)
+	}
+	if !list.tables {
+		t.fault(at, "%s is defined twice; the first is on line %d", name, list.key.line())
+		return added
+	}
+	list.items = append(list.items, added)
+	return added
 }
 
 // walk goes down a dotted key and makes the tables that are missing; with leave,
@@ -108,11 +135,14 @@ func (t *treeParser) walk(table *node, key unstable.Iterator, at span, leave boo
 		name := string(key.Node().Data)
 		child := table.fields[name]
 		if child == nil {
-			child = newTable(partSpan(key.Node()))
+			child = newTable(t.spot(partSpan(key.Node())))
 			table.add(name, child)
 		}
+		if child.tables {
+			child = child.items[len(child.items)-1]
+		}
 		if child.kind != unstable.Table || child.closed {
-			t.fault(at, "%s is defined twice; the first is on line %d", name, t.line(child.key))
+			t.fault(at, "%s is defined twice; the first is on line %d", name, child.key.line())
 			return nil
 		}
 		table = child
@@ -129,18 +159,18 @@ func (t *treeParser) keyValue(table *node, e *unstable.Node) {
 	}
 	name := lastKey(e.Key())
 	if first := holder.fields[name]; first != nil {
-		t.fault(at, "%s is defined twice; the first is on line %d", name, t.line(first.key))
+		t.fault(at, "%s is defined twice; the first is on line %d", name, first.key.line())
 		return
 	}
 	end := int(e.Raw.Offset + e.Raw.Length)
 	child := t.value(e.Value(), t.valueSpan(at.to, end))
-	child.key = lastSpan(e.Key())
+	child.key = t.spot(lastSpan(e.Key()))
 	holder.add(name, child)
 }
 
 // value makes a node of a value; around is where it is known to be.
 func (t *treeParser) value(v *unstable.Node, around span) *node {
-	n := &node{kind: v.Kind, at: around}
+	n := &node{kind: v.Kind, key: t.spot(around), at: t.spot(around)}
 	switch v.Kind {
 	case unstable.Array:
 		for it := v.Children(); it.Next(); {
@@ -156,7 +186,7 @@ func (t *treeParser) value(v *unstable.Node, around span) *node {
 	default:
 		n.text = string(v.Data)
 		if v.Raw.Length > 0 {
-			n.at = span{int(v.Raw.Offset), int(v.Raw.Offset + v.Raw.Length)}
+			n.at = t.spot(span{int(v.Raw.Offset), int(v.Raw.Offset + v.Raw.Length)})
 		}
 	}
 	return n
@@ -195,7 +225,7 @@ func partSpan(part *unstable.Node) span {
 	return span{int(part.Raw.Offset), int(part.Raw.Offset + part.Raw.Length)}
 }
 
-func (t *treeParser) line(at span) int { return strings.Count(t.src.text[:at.from], "\n") + 1 }
+func (t *treeParser) spot(at span) spot { return spot{t.src, at} }
 
 func lastSpan(key unstable.Iterator) (at span) {
 	for key.Next() {

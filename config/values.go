@@ -1,0 +1,132 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The types of settings that read themselves. Their errors become faults, which
+// say what field they are about.
+
+// Size is a number of bytes, written as "10MiB" or as a number.
+type Size int64
+
+// sizeUnits are what one of each unit is in bytes, by its name in lower case.
+var sizeUnits = map[string]float64{
+	"": 1, "b": 1,
+	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
+	"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
+}
+
+// UnmarshalText reads "10MiB", "1.5 GB", "512B" or a bare number of bytes.
+func (s *Size) UnmarshalText(b []byte) error {
+	text := strings.TrimSpace(string(b))
+	number := strings.TrimRight(text, "kKmMgGtTiIbB ")
+	factor, known := sizeUnits[strings.ToLower(strings.TrimSpace(text[len(number):]))]
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || !known || math.IsNaN(n) {
+		return fmt.Errorf("size %q: want a text like \"10MiB\", or a number of bytes", text)
+	}
+	if n < 0 || n*factor >= math.MaxInt64 {
+		return fmt.Errorf("size %s: out of range", text)
+	}
+	*s = Size(n * factor)
+	return nil
+}
+
+func (s Size) String() string {
+	for _, u := range []string{"TiB", "GiB", "MiB", "KiB"} {
+		if one := Size(sizeUnits[strings.ToLower(u)]); s >= one && s%one == 0 {
+			return strconv.FormatInt(int64(s/one), 10) + u
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// Mode is the permissions of a file, written in octal: "0660".
+type Mode uint32
+
+// UnmarshalText reads three or four octal digits.
+func (m *Mode) UnmarshalText(b []byte) error {
+	n, err := strconv.ParseUint(strings.TrimPrefix(string(b), "0o"), 8, 32)
+	if err != nil || n > 0o777 {
+		return fmt.Errorf("mode %q: want octal digits such as \"0660\"", b)
+	}
+	*m = Mode(n)
+	return nil
+}
+
+func (m Mode) String() string { return fmt.Sprintf("%#04o", uint32(m)) }
+
+// Role is what somebody may do: viewer, operator or admin.
+type Role string
+
+var roles = []string{"viewer", "operator", "admin"}
+
+// UnmarshalText accepts the name of a role.
+func (r *Role) UnmarshalText(b []byte) error { return oneOf((*string)(r), b, "role", roles) }
+
+// LogFormat is how the daemon writes its log: text or json.
+type LogFormat string
+
+var logFormats = []string{"text", "json"}
+
+// UnmarshalText accepts the name of a format.
+func (f *LogFormat) UnmarshalText(b []byte) error {
+	return oneOf((*string)(f), b, "log format", logFormats)
+}
+
+// LogLevel is the least that is logged: debug, info, warn or error.
+type LogLevel slog.Level
+
+var (
+	logLevelNames = []string{"debug", "info", "warn", "error"}
+	logLevels     = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+)
+
+// UnmarshalText accepts the name of a level.
+func (l *LogLevel) UnmarshalText(b []byte) error {
+	var name string
+	if err := oneOf(&name, b, "log level", logLevelNames); err != nil {
+		return err
+	}
+	*l = LogLevel(logLevels[slices.Index(logLevelNames, name)])
+	return nil
+}
+
+// Level implements slog.Leveler.
+func (l LogLevel) Level() slog.Level { return slog.Level(l) }
+
+// oneOf sets p to a text that is one of those known.
+func oneOf(p *string, b []byte, what string, known []string) error {
+	if name := string(b); slices.Contains(known, name) {
+		*p = name
+		return nil
+	}
+	return fmt.Errorf("%q: unknown %s%s", b, what, didYouMean(string(b), known))
+}
+
+// Secret is a text that is not shown. Printed, logged or marshalled it is "***".
+type Secret string
+
+const hidden = "***"
+
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return hidden
+}
+
+// GoString hides the text from %#v.
+func (s Secret) GoString() string { return strconv.Quote(s.String()) }
+
+// MarshalText hides the text.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Reveal is the text itself.
+func (s Secret) Reveal() string { return string(s) }
