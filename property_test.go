@@ -35,6 +35,7 @@ type randomWorld struct {
 	*rapid.T
 	m       *Manager
 	h       *fakeHost
+	store   *fakeStore
 	events  Stream[Event]
 	wanted  map[string]int  // templates that are added, and started, by what they want; -1: stopped
 	stopped map[string]int  // the wanted number of those that are stopped
@@ -44,8 +45,8 @@ type randomWorld struct {
 }
 
 func newRandomWorld(t *testing.T, rt *rapid.T) *randomWorld {
-	h := &fakeHost{}
-	m, err := New(Options{host: h})
+	h, store := &fakeHost{}, &fakeStore{kept: map[string]Kept{}}
+	m, err := New(Options{host: h, Store: store, Journal: &fakeJournal{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func newRandomWorld(t *testing.T, rt *rapid.T) *randomWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &randomWorld{T: rt, m: m, h: h, events: events, wanted: map[string]int{}, stopped: map[string]int{}, asked: map[string]int{}, overlap: map[string]bool{}}
+	return &randomWorld{T: rt, m: m, h: h, store: store, events: events, wanted: map[string]int{}, stopped: map[string]int{}, asked: map[string]int{}, overlap: map[string]bool{}}
 }
 
 func (w *randomWorld) run() {
@@ -70,6 +71,7 @@ func (w *randomWorld) run() {
 	w.settle()
 	w.check()
 	cancel()
+	w.checkKept()
 	if err := <-done; err != nil {
 		w.Errorf("Run: %v", err)
 	}
@@ -225,6 +227,25 @@ func (w *randomWorld) check() {
 		if st.Running+waiting != n || waiting > 0 && !crashes {
 			w.Errorf("%s: %d run and %d wait, want %d: %+v", st.Name, st.Running, waiting, n, st)
 		}
+	}
+}
+
+// checkKept compares what the store has with the model.
+func (w *randomWorld) checkKept() {
+	kept := 0
+	for name, k := range w.store.kept {
+		if k.Wanted == nil {
+			continue
+		}
+		kept++
+		n, there := w.number(name)
+		_, active := w.wanted[name]
+		if !there || k.Wanted.Active != active || k.Wanted.Count != n {
+			w.Errorf("%s is kept as %v %d, want %v %d", name, k.Wanted.Active, k.Wanted.Count, active, n)
+		}
+	}
+	if want := len(w.wanted) + len(w.stopped); kept != want {
+		w.Errorf("%d templates are kept, want %d", kept, want)
 	}
 }
 
