@@ -35,6 +35,7 @@ var imports = map[string]map[string]string{
 	},
 	"cmd/gaffer": {
 		module:                       "what it runs",
+		module + "/client":           "asking a daemon",
 		module + "/config":           "gaffer.toml and Procfile",
 		module + "/internal/console": "what a person sees",
 		module + "/internal/proc":    "gaffer run becomes the command",

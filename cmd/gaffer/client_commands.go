@@ -3,4 +3,10 @@ package main
 import "github.com/spf13/cobra"
 
 // clientCommands are those that ask a daemon.
-func clientCommands() []*cobra.Command { return nil }
+func clientCommands() []*cobra.Command {
+	return []*cobra.Command{
+		newPs(), newStatus(), newLogs(), newEvents(), newStats(), newSend(),
+		newStart(), newStop(), newRestart(), newScale(), newSignal(),
+		newAdd(), newUpdate(), newRemove(), newGroups(), newKeys(), newWebhooks(),
+	}
+}

@@ -11,15 +11,19 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gafferpm/gaffer/client"
 	"github.com/gafferpm/gaffer/config"
+	"github.com/gafferpm/gaffer/internal/console"
 )
 
 // The exit statuses of gaffer. `gaffer run` gives its command's own.
 const (
-	exitOK       = 0
-	exitError    = 1
-	exitUsage    = 2
-	exitDegraded = 5 // something was in back-off, flapping or failed
+	exitOK         = 0
+	exitError      = 1
+	exitUsage      = 2
+	exitNotRunning = 3 // a target is not running
+	exitNoDaemon   = 4 // no daemon answers
+	exitDegraded   = 5 // something is, or was, in back-off, flapping or failed
 )
 
 func main() {
@@ -50,8 +54,20 @@ func execute(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return exitError
 	}
-	fmt.Fprintln(os.Stderr, "gaffer:", err)
+	fmt.Fprintf(os.Stderr, "gaffer: %s%s\n", cleanLines(err.Error()), hint(cmd, err))
+	if errors.Is(err, client.ErrNoDaemon) {
+		return exitNoDaemon
+	}
 	return exitError
+}
+
+// cleanLines is a message, which may have come from elsewhere, as it can be shown.
+func cleanLines(message string) string {
+	lines := strings.Split(message, "\n")
+	for i := range lines {
+		lines[i] = console.Clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // statusError is an exit status that needs no words: they were said already.
@@ -83,6 +99,7 @@ starts all that it defines, shows what they write, and restarts what crashes.`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	addHostFlags(root)
 	root.AddCommand(newUp(), newRun(), newConfig(), newVersion(), newCompletion())
 	root.AddCommand(clientCommands()...)
 	root.AddCommand(daemonCommands()...)

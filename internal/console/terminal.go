@@ -13,14 +13,14 @@ func IsTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// Width is how many characters a line of the terminal f has, 0 when it is none
-// or does not know.
-func Width(f *os.File) int {
+// Size is how many characters a line of the terminal f has, and how many lines it
+// has; 0 when it is none or does not know.
+func Size(f *os.File) (width, height int) {
 	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return int(size.Col)
+	return int(size.Col), int(size.Row)
 }
 
 // WantsColor tells whether what goes to a terminal, or elsewhere, is to be

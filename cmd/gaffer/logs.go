@@ -1,0 +1,201 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/client"
+	"github.com/gafferpm/gaffer/internal/console"
+)
+
+// logFlags are the flags of gaffer logs.
+type logFlags struct {
+	follow     bool
+	tail       string
+	streams    []string
+	since      string
+	until      string
+	grep       string
+	noPrefix   bool
+	timestamps bool
+	json       bool
+}
+
+func newLogs() *cobra.Command {
+	var f logFlags
+	cmd := &cobra.Command{
+		Use:   "logs [flags] [TARGET]",
+		Short: "Show what processes wrote, and write",
+		Long: `Show the last lines that the processes of TARGET wrote, else of all, each with its name
+in front; with -f those to come, too, also when the daemon is started again
+meanwhile. After the name comes | for stdout, ! for stderr, and the label of a
+custom stream.
+
+TIME is 10m, 2h30m or 3d for that long ago, 15:04 or 15:04:05 for today, or as
+2026-01-31 or 2026-01-31T15:04:05Z.
+
+On a terminal nothing a process wrote can do more than write a line: colours stay,
+other control characters do not. Elsewhere bytes are left alone.`,
+		Example: `  gaffer logs -f
+  gaffer logs -n 100 web
+  gaffer logs -f --stream stderr --grep 'panic|fatal' 'jobs:*'
+  gaffer logs --since 1h --no-prefix web.2 > web.log`,
+		Args:              atMost(1),
+		ValidArgsFunction: completeTarget,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			target, err := oneTarget(args)
+			if err != nil {
+				return err
+			}
+			how, err := f.options(cmd, time.Now())
+			if err != nil {
+				return err
+			}
+			return f.run(cmd, target, how)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with what is written from now on")
+	flags.StringVarP(&f.tail, "tail", "n", "10", "`number` of lines of each process, or all (with --since the default is all)")
+	flags.StringSliceVar(&f.streams, "stream", nil, "`labels` of streams, as stdout,stderr (default all)")
+	flags.StringVar(&f.since, "since", "", "lines written after that `time`")
+	flags.StringVar(&f.until, "until", "", "lines written before that `time`")
+	flags.StringVar(&f.grep, "grep", "", "lines that a regular `expression` matches")
+	flags.BoolVar(&f.noPrefix, "no-prefix", false, "do not put names in front of lines")
+	flags.BoolVarP(&f.timestamps, "timestamps", "t", false, "show the time of each line")
+	flags.BoolVar(&f.json, "json", false, "print lines as JSON, one per line")
+	return cmd
+}
+
+func (f *logFlags) options(cmd *cobra.Command, now time.Time) (client.LogOptions, error) {
+	how := client.LogOptions{Grep: f.grep}
+	how.NoFollow, how.Labels = !f.follow, f.streams
+	var err error
+	if how.Tail, err = lineCount(f.tail); err != nil {
+		return how, err
+	}
+	if f.since != "" {
+		if how.Since, err = parseTime(f.since, now); err != nil {
+			return how, usagef("--since %s: %w", f.since, err)
+		}
+		if !cmd.Flags().Changed("tail") {
+			how.Tail = -1
+		}
+	}
+	if f.until != "" {
+		if how.Until, err = parseTime(f.until, now); err != nil {
+			return how, usagef("--until %s: %w", f.until, err)
+		}
+	}
+	if _, err := regexp.Compile(f.grep); err != nil {
+		return how, usagef("--grep: %w", err)
+	}
+	if slices.Contains(f.streams, "") {
+		return how, usagef("--stream: want labels, as stdout,stderr")
+	}
+	return how, nil
+}
+
+// lineCount reads a number of lines, or "all".
+func lineCount(text string) (int, error) {
+	if text == "all" {
+		return -1, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < -1 {
+		return 0, usagef("-n %s: want a number from 0, or all", text)
+	}
+	return n, nil
+}
+
+// parseTime reads a time: so long ago, today at, or a date with or without a time.
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	if days, found := cutLast(text, 'd'); found {
+		if n, err := strconv.Atoi(days); err == nil && n >= 0 {
+			return now.AddDate(0, 0, -n), nil
+		}
+	}
+	for _, layout := range []string{"15:04", "15:04:05"} {
+		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return time.Date(now.Year(), now.Month(), now.Day(), at.Hour(), at.Minute(), at.Second(), 0, now.Location()), nil
+		}
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"} {
+		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("want a time as 10m, 15:04, 2026-01-31 or 2026-01-31T15:04:05Z")
+}
+
+// cutLast cuts off the last byte, if it is that one.
+func cutLast(s string, last byte) (string, bool) {
+	if s == "" || s[len(s)-1] != last {
+		return s, false
+	}
+	return s[:len(s)-1], true
+}
+
+func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how client.LogOptions) error {
+	c, err := connect(cmd)
+	if err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	if err := mustSelect(ctx, c, target, false); err != nil {
+		return err
+	}
+	stream, err := c.Logs(ctx, target, how)
+	if err != nil {
+		return explain(ctx, c, target, err)
+	}
+	defer stream.Close()
+	s := newScreen(cmd)
+	if f.json {
+		return pour(ctx, stream, s.Flush,
+			func(o gaffer.Output) error { return s.output(o) },
+			func(n int) error { return s.record(missedRecord{n}) })
+	}
+	infos, err := c.List(ctx, gaffer.All)
+	if err != nil {
+		return err
+	}
+	infos = slices.DeleteFunc(infos, func(i gaffer.Info) bool { return !mayBeOf(target, i.Template.Name) })
+	lines := console.NewLines(console.Options{
+		Out: cmd.OutOrStdout(), Color: s.color, Terminal: s.terminal, Timestamps: f.timestamps,
+	}, infos, f.noPrefix)
+	return pour(ctx, stream, lines.Flush,
+		func(o gaffer.Output) error { lines.Line(o); return nil },
+		func(n int) error { lines.Say("%s", missing(n, "line")); return nil })
+}
+
+// mayBeOf tells whether a target may select processes of a template.
+func mayBeOf(target gaffer.Target, name string) bool {
+	if target.Matches(name, 0, 0) {
+		return true
+	}
+	if target[0] >= '0' && target[0] <= '9' {
+		return true
+	}
+	return len(target) > len(name) && string(target[:len(name)]) == name && target[len(name)] == '.'
+}
+
+// output prints a line that a process wrote as a record.
+func (s *screen) output(o gaffer.Output) error {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	_, _ = s.Write(append(b, '\n'))
+	return nil
+}

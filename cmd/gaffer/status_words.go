@@ -1,0 +1,169 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/console"
+)
+
+// inWords is the state of the template, and what that means.
+func (r *report) inWords() (state, meaning string) {
+	st := r.status
+	start := fmt.Sprintf("`gaffer start %s`", st.Name)
+	switch st.State {
+	case gaffer.Running:
+		if st.MaxProcesses == 0 {
+			return "is scaled to 0", ": nothing is to run"
+		}
+		return "is running", ""
+	case gaffer.Starting:
+		return "is starting", ""
+	case gaffer.Stopping:
+		return "is stopping", ""
+	case gaffer.InBackoff:
+		return "is in back-off", ": it crashed and is tried again after a pause"
+	case gaffer.InFlapping:
+		return "is flapping", ": it crashes too often, so it pauses"
+	case gaffer.Failed:
+		return "has failed", ": it crashed too often and was given up; " + start + " tries again"
+	case gaffer.Stopped:
+		if r.template.Detach {
+			return "is detached", ": what it starts is left alone"
+		}
+		return "is stopped", ": it is not wanted to run; " + start + " starts it"
+	}
+	return "is " + console.Clean(string(st.State)), ""
+}
+
+// facts are what is known about the template, the most urgent first.
+func (r *report) facts(s *screen) facts {
+	st := r.status
+	var f facts
+	f.add("reason", r.reason())
+	if at := nextTry(st); !at.IsZero() {
+		f.add("next try", fmt.Sprintf("%s, at %s", in(s.now, at), clock(s.now, at)))
+	}
+	if since := r.since(); !since.IsZero() {
+		f.add("since", fmt.Sprintf("%s, %s", clock(s.now, since), ago(s.now, since)))
+	}
+	if st.MaxProcesses > 0 || st.Running > 0 {
+		f.add("processes", fmt.Sprintf("%d of %d running", st.Running, st.MaxProcesses))
+	}
+	if st.Restarts > 0 {
+		f.add("restarts", fmt.Sprint(st.Restarts))
+	}
+	if p := exitedLast(st); p != nil {
+		f.add("last exit", fmt.Sprintf("%s, %s at %s: %s", slotName(st.Name, p.Slot), ago(s.now, p.LastExit.Time), clock(s.now, p.LastExit.Time), exitInWords(p.LastExit)))
+	}
+	t := r.template
+	f.add("command", commandOf(t))
+	f.add("directory", t.Cwd)
+	f.add("user", strings.Trim(string(t.UID)+":"+string(t.GID), ":"))
+	f.add("defined", r.defined())
+	return f
+}
+
+// reason is why it is not running, unless the last exit says the same.
+func (r *report) reason() string {
+	st := r.status
+	if st.Reason != "" {
+		return st.Reason
+	}
+	for _, p := range st.Processes {
+		if p.Reason != "" {
+			return p.Reason
+		}
+	}
+	return ""
+}
+
+// nextTry is when the first slot that waits is tried again.
+func nextTry(st gaffer.Status) time.Time {
+	var first time.Time
+	for _, p := range st.Processes {
+		if !p.RetryAt.IsZero() && (first.IsZero() || p.RetryAt.Before(first)) {
+			first = p.RetryAt
+		}
+	}
+	return first
+}
+
+// since is when the state began: the latest of its processes' states, as far as
+// they are those of the template.
+func (r *report) since() time.Time {
+	var latest time.Time
+	for _, p := range r.status.Processes {
+		if p.State == r.status.State && p.Since.After(latest) {
+			latest = p.Since
+		}
+	}
+	return latest
+}
+
+// exitedLast is the slot of which a process ended last.
+func exitedLast(st gaffer.Status) *gaffer.Process {
+	var last *gaffer.Process
+	for i := range st.Processes {
+		p := &st.Processes[i]
+		if p.LastExit != nil && (last == nil || p.LastExit.Time.After(last.LastExit.Time)) {
+			last = p
+		}
+	}
+	return last
+}
+
+// commandOf is what a template runs.
+func commandOf(t gaffer.Template) string {
+	if t.Shell {
+		return "sh -c " + t.Cmd
+	}
+	return strings.Join(append([]string{t.Cmd}, t.Args...), " ")
+}
+
+// defined is where the template comes from, and what of it was changed since.
+func (r *report) defined() string {
+	if r.origin == nil {
+		return ""
+	}
+	said := r.origin.Source
+	switch {
+	case said == "run time":
+		said = "at run time"
+	default:
+		if app, found := strings.CutPrefix(said, "app:"); found {
+			said = "by application " + app
+		} else {
+			said = "in " + said
+		}
+	}
+	var changed []string
+	for _, o := range r.origin.Overrides {
+		changed = append(changed, fmt.Sprintf("%s %s, was %s", o.Field, orAll(o.Value, "unset"), orAll(o.Base, "unset")))
+	}
+	if len(changed) > 0 {
+		said += "; changed since: " + strings.Join(changed, "; ")
+	}
+	return said
+}
+
+// clock is the time of day, with the date when that is not today.
+func clock(now, at time.Time) string {
+	at, now = at.Local(), now.Local()
+	if at.YearDay() == now.YearDay() && at.Year() == now.Year() {
+		return at.Format("15:04:05")
+	}
+	return at.Format("2006-01-02 15:04:05")
+}
+
+// quote prints a line that a process wrote, cut where a terminal's line ends.
+func (s *screen) quote(line []byte) {
+	const indent = "    "
+	said := console.CleanLine(line, s.color)
+	if s.width > 0 && cellsOf(console.Clean(string(line))) > s.width-len(indent) {
+		said = cut(console.Clean(string(line)), s.width-len(indent))
+	}
+	_, _ = s.WriteString(indent + said + "\n")
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gafferpm/gaffer"
+)
+
+// templateFlags are the flags for the fields of a template. They collect changes:
+// what was not given stays as it is.
+type templateFlags struct {
+	changes []func(*gaffer.Template)
+}
+
+func (f *templateFlags) change(do func(*gaffer.Template)) { f.changes = append(f.changes, do) }
+
+// apply makes the changes that were asked for.
+func (f *templateFlags) apply(t *gaffer.Template) {
+	for _, do := range f.changes {
+		do(t)
+	}
+}
+
+// add adds a flag for each field, and --unset for all.
+func (f *templateFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	f.addEnvironment(cmd)
+	f.addNumbers(cmd)
+	f.addStreams(cmd)
+	flags.Func("flapping", "when crashes are too many: `attempts=2,window=1s,retry_in=7s,max_retry=5`, or some of these; on, off", func(s string) error {
+		return setTable(f, s, func(t *gaffer.Template) **gaffer.Flapping { return &t.Flapping }, nil)
+	})
+	flags.Func("backoff", "pauses before what crashed is replaced: `first=100ms,factor=2,max=30s,jitter=0.1,reset_after=10s`, or some of these; on, off", func(s string) error {
+		return setTable(f, s, func(t *gaffer.Template) **gaffer.Backoff { return &t.Backoff }, &gaffer.Backoff{First: new(gaffer.Duration)})
+	})
+	flags.Func("stop-signal", "`signal` that asks to stop (default SIGTERM)", func(s string) error {
+		sig, err := gaffer.ParseSignal(s)
+		f.change(func(t *gaffer.Template) { t.StopSignal = sig })
+		return err
+	})
+	flags.Func("graceful-timeout", "`time` between the stop signal and SIGKILL (default 30s)", func(s string) error {
+		var d gaffer.Duration
+		f.change(func(t *gaffer.Template) { t.GracefulTimeout = &d })
+		return d.UnmarshalText([]byte(s))
+	})
+	flags.Func("unset", "`field` to set back to its default, or variable as env.NAME; can be repeated", f.unset)
+}
+
+func (f *templateFlags) addEnvironment(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Func("env", "variable, as `NAME=value`; can be repeated", func(s string) error {
+		name, value, found := strings.Cut(s, "=")
+		if !found || name == "" {
+			return fmt.Errorf("want NAME=value")
+		}
+		f.change(func(t *gaffer.Template) {
+			if t.Env == nil {
+				t.Env = map[string]string{}
+			}
+			t.Env[name] = value
+		})
+		return nil
+	})
+	first := true
+	flags.Func("env-file", "`file` of variables, as the daemon's machine has it; can be repeated, later ones win", func(s string) error {
+		anew := first
+		first = false
+		path, err := filepath.Abs(s)
+		f.change(func(t *gaffer.Template) {
+			if anew {
+				t.EnvFiles = nil
+			}
+			t.EnvFiles = append(t.EnvFiles, path)
+		})
+		return err
+	})
+	f.truth(cmd, "os-env", "pass the daemon's environment on (default true)", func(t *gaffer.Template, on bool) { t.OSEnv = &on })
+	flags.Func("cwd", "working `directory` (default the one this command is run in)", func(s string) error {
+		path, err := filepath.Abs(s)
+		f.change(func(t *gaffer.Template) { t.Cwd = literally(path) })
+		return err
+	})
+	flags.Func("uid", "`user` to run as, name or number (default the daemon's)", func(s string) error {
+		f.change(func(t *gaffer.Template) { t.UID = gaffer.Account(s) })
+		return nil
+	})
+	flags.Func("gid", "`group` to run as, name or number", func(s string) error {
+		f.change(func(t *gaffer.Template) { t.GID = gaffer.Account(s) })
+		return nil
+	})
+	f.truth(cmd, "shell", "run CMD as a script of `sh -c`", func(t *gaffer.Template, on bool) { t.Shell = on })
+	f.truth(cmd, "detach", "start it in a session of its own and leave it alone", func(t *gaffer.Template, on bool) { t.Detach = on })
+	f.truth(cmd, "start", "start it when it is added (default true)", func(t *gaffer.Template, on bool) { t.Start = &on })
+}
+
+func (f *templateFlags) addNumbers(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	number := func(name, short, usage string, set func(*gaffer.Template, int)) {
+		flags.VarP(flagFunc(func(s string) error {
+			n, err := strconv.Atoi(s)
+			if err != nil {
+				return fmt.Errorf("want a number")
+			}
+			f.change(func(t *gaffer.Template) { set(t, n) })
+			return nil
+		}), name, short, usage)
+	}
+	number("numprocesses", "c", "`number` of processes that should run (default 1)", func(t *gaffer.Template, n int) { t.NumProcesses = &n })
+	number("priority", "", "start order, lower `numbers` first (default 0)", func(t *gaffer.Template, n int) { t.Priority = n })
+	number("port", "", "PORT of slot 1; each further slot gets the next `number`", func(t *gaffer.Template, n int) { t.Port = n })
+}
+
+func (f *templateFlags) addStreams(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Func("redirect-output", "`labels` of stdout and stderr (default stdout,stderr); none: discard both", func(s string) error {
+		labels := []string{}
+		if s != "none" {
+			labels = strings.Split(s, ",")
+		}
+		f.change(func(t *gaffer.Template) { t.RedirectOutput = labels })
+		return nil
+	})
+	f.truth(cmd, "redirect-input", "make stdin a pipe, for `gaffer send`", func(t *gaffer.Template, on bool) { t.RedirectInput = on })
+	flags.Func("custom-streams", "`labels` of further two-way streams", func(s string) error {
+		f.change(func(t *gaffer.Template) { t.CustomStreams = strings.Split(s, ",") })
+		return nil
+	})
+}
+
+// truth is a flag that may be given without a value.
+func (f *templateFlags) truth(cmd *cobra.Command, name, usage string, set func(*gaffer.Template, bool)) {
+	cmd.Flags().BoolFunc(name, strings.ReplaceAll(usage, "`", "'"), func(s string) error {
+		on, err := strconv.ParseBool(s)
+		if err != nil {
+			return fmt.Errorf("want true or false")
+		}
+		f.change(func(t *gaffer.Template) { set(t, on) })
+		return nil
+	})
+}
+
+// unset reads the name of a field that is to have its default again.
+func (f *templateFlags) unset(field string) error {
+	if name, found := strings.CutPrefix(field, "env."); found {
+		f.change(func(t *gaffer.Template) { delete(t.Env, name) })
+		return nil
+	}
+	field = strings.ReplaceAll(field, "-", "_")
+	if !slices.Contains(fieldNames, field) {
+		return fmt.Errorf("want env.NAME, %s", strings.Join(fieldNames, ", "))
+	}
+	f.change(func(t *gaffer.Template) { *t = without(*t, field) })
+	return nil
+}
+
+// fieldNames are the fields that a template can do without.
+var fieldNames = []string{
+	"args", "env", "env_files", "os_env", "cwd", "uid", "gid", "shell", "detach", "numprocesses", "priority", "start",
+	"flapping", "backoff", "redirect_output", "redirect_input", "custom_streams", "graceful_timeout", "stop_signal", "port",
+}
+
+// without is the template with one field unset.
+func without(t gaffer.Template, field string) gaffer.Template {
+	var fields map[string]json.RawMessage
+	text, err := json.Marshal(t)
+	if err == nil {
+		err = json.Unmarshal(text, &fields)
+	}
+	if err != nil {
+		return t
+	}
+	delete(fields, field)
+	var left gaffer.Template
+	if text, err = json.Marshal(fields); err == nil {
+		err = json.Unmarshal(text, &left)
+	}
+	if err != nil {
+		return t
+	}
+	return left
+}
+
+// setTable reads a flag as "attempts=2,window=1s" into a table of the template, of
+// which it leaves the rest as it is. "on" is the table with its defaults.
+func setTable[T any](f *templateFlags, s string, table func(*gaffer.Template) **T, off *T) error {
+	switch s {
+	case "off":
+		f.change(func(t *gaffer.Template) { *table(t) = off })
+		return nil
+	case "on":
+		f.change(func(t *gaffer.Template) { *table(t) = new(T) })
+		return nil
+	}
+	text, err := tableJSON(s)
+	if err != nil {
+		return err
+	}
+	if err := decodeTable(text, new(T)); err != nil {
+		return err
+	}
+	f.change(func(t *gaffer.Template) {
+		into := table(t)
+		if *into == nil {
+			*into = new(T)
+		}
+		_ = decodeTable(text, *into) // as before
+	})
+	return nil
+}
+
+// tableJSON makes an object of "attempts=2,window=1s". Numbers stay numbers.
+func tableJSON(s string) ([]byte, error) {
+	fields := map[string]any{}
+	for part := range strings.SplitSeq(s, ",") {
+		name, value, found := strings.Cut(part, "=")
+		name = strings.ReplaceAll(strings.TrimSpace(name), "-", "_")
+		if !found || name == "" || value == "" {
+			return nil, fmt.Errorf("%s: want NAME=VALUE,…, on or off", part)
+		}
+		if _, err := strconv.ParseFloat(value, 64); err == nil {
+			fields[name] = json.Number(value)
+		} else {
+			fields[name] = value
+		}
+	}
+	return json.Marshal(fields)
+}
+
+func decodeTable(text []byte, into any) error {
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
+// flagFunc is a flag that calls a function, for flags with a short form.
+type flagFunc func(string) error
+
+func (f flagFunc) Set(s string) error { return f(s) }
+func (f flagFunc) String() string     { return "" }
+func (f flagFunc) Type() string       { return "value" }
