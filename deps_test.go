@@ -26,9 +26,18 @@ var imports = map[string]map[string]string{
 		module + "/internal/proc":   "starting, signalling and noticing the end of processes",
 		module + "/internal/pubsub": "delivery of events",
 	},
+	"api": {
+		module:                             "what it serves",
+		module + "/api/internal/feed":      "what goes on until one of the two ends it",
+		module + "/api/internal/peer":      "who is at the other end of a unix socket",
+		"github.com/danielgtaylor/huma/v2": "the document and the checks of bodies, of the Go types",
+	},
 	"api/internal/feed": {
 		module:                       "it serves any Controller's streams",
 		"github.com/coder/websocket": "the two-way connection to a process",
+	},
+	"api/internal/peer": {
+		"golang.org/x/sys/unix": "SO_PEERCRED",
 	},
 	"bench": {
 		"golang.org/x/sys/unix": "pidfds, a mapped file, clocks of other processes",
@@ -73,6 +82,7 @@ var imports = map[string]map[string]string{
 // testImports is what the tests of any package may import in addition.
 var testImports = map[string]string{
 	"github.com/google/go-cmp":        "differences that can be read",
+	"github.com/prometheus":           "whether metrics are as its programs want them",
 	"github.com/rogpeppe/go-internal": "scripts for commands",
 	"go.uber.org/goleak":              "goroutines left behind",
 	"golang.org/x/sys/unix":           "faults that only system calls can make",

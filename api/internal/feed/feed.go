@@ -9,6 +9,8 @@ package feed
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -40,10 +42,12 @@ type Feed struct {
 	opts     Options
 	draining context.Context // ends when Drain is called
 	drain    context.CancelFunc
+	events   encodings
+	buffers  sync.Pool // of *[]byte, for those who have something to write
 
-	mu      sync.Mutex // guards the rest
-	running int        // streams
-	idle    chan struct{}
+	mu      sync.Mutex    // guards the rest
+	running int           // streams
+	idle    chan struct{} // closed when it drains and the last stream has ended
 }
 
 // New returns a Feed. It has no goroutine of its own, and nothing to close when
@@ -55,7 +59,7 @@ func New(opts Options) *Feed {
 	if opts.Stall <= 0 {
 		opts.Stall = defaultStall
 	}
-	f := &Feed{opts: opts}
+	f := &Feed{opts: opts, idle: make(chan struct{})}
 	f.draining, f.drain = context.WithCancel(context.Background())
 	return f
 }
@@ -63,38 +67,49 @@ func New(opts Options) *Feed {
 // Drain ends all streams, each with its end marker, and refuses new ones with
 // gaffer.ErrClosed. It waits until the last has ended or ctx has, whose error it
 // then returns.
-func (f *Feed) Drain(ctx context.Context) error { return nil }
-
-// Events serves GET /v1/events.
-func (f *Feed) Events(w http.ResponseWriter, r *http.Request, c gaffer.Controller) error {
-	return gaffer.ErrClosed
+func (f *Feed) Drain(ctx context.Context) error {
+	f.mu.Lock()
+	if f.draining.Err() == nil {
+		f.drain()
+		if f.running == 0 {
+			close(f.idle)
+		}
+	}
+	f.mu.Unlock()
+	select {
+	case <-f.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// Stats serves GET /v1/stats.
-func (f *Feed) Stats(w http.ResponseWriter, r *http.Request, c gaffer.Controller) error {
-	return gaffer.ErrClosed
+// errEnded is the cause of a stream's context that ended by the server's will.
+var errEnded = errors.New("the stream has ended")
+
+// begin admits a stream. Its context ends when the client is gone and, with
+// errEnded as the cause, when the feed drains. done must be called.
+func (f *Feed) begin(r *http.Request) (ctx context.Context, done func(), err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.draining.Err() != nil {
+		return nil, nil, fmt.Errorf("streams are refused: %w", gaffer.ErrClosed)
+	}
+	f.running++
+	ctx, cancel := context.WithCancelCause(r.Context())
+	unhook := context.AfterFunc(f.draining, func() { cancel(errEnded) })
+	return ctx, func() {
+		unhook()
+		cancel(nil)
+		f.ended()
+	}, nil
 }
 
-// Logs serves GET /v1/logs.
-func (f *Feed) Logs(w http.ResponseWriter, r *http.Request, c gaffer.Controller) error {
-	return gaffer.ErrClosed
-}
-
-// Raw serves GET /v1/processes/{target}/streams/{label}: the bytes that one
-// process writes, as they come, until it ends.
-func (f *Feed) Raw(w http.ResponseWriter, r *http.Request, c gaffer.Controller, target gaffer.Target, label string) error {
-	return gaffer.ErrClosed
-}
-
-// Write serves POST /v1/processes/{target}/streams/{label}: the body goes to
-// stdin or to a custom stream of one process, as it comes. The answer is 200
-// {"written":BYTES}.
-func (f *Feed) Write(w http.ResponseWriter, r *http.Request, c gaffer.Controller, target gaffer.Target, label string) error {
-	return gaffer.ErrClosed
-}
-
-// Attach serves the WebSocket GET /v1/processes/{target}/attach: input goes in,
-// output comes out, until the process ends.
-func (f *Feed) Attach(w http.ResponseWriter, r *http.Request, c gaffer.Controller, target gaffer.Target) error {
-	return gaffer.ErrClosed
+func (f *Feed) ended() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running--
+	if f.running == 0 && f.draining.Err() != nil {
+		close(f.idle)
+	}
 }

@@ -1,0 +1,158 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gafferpm/gaffer"
+)
+
+// decode reads the body into v, a pointer to the type that the route says, and
+// tells everything that is wrong with it.
+func (c *call) decode(v any) error {
+	raw, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		if c.route.optional {
+			return nil
+		}
+		return &faults{errMalformed, []Fault{{"body", "is empty; want JSON"}}}
+	}
+	var anything any
+	if err := json.Unmarshal(raw, &anything); err != nil {
+		return &faults{errMalformed, []Fault{{"body", err.Error()}}}
+	}
+	found := &faults{sort: gaffer.ErrInvalid}
+	c.s.schemas.check(reflect.TypeOf(v).Elem(), anything, found)
+	locate(reflect.TypeOf(v).Elem(), raw, "body", found)
+	if err := found.err(); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return &faults{gaffer.ErrInvalid, []Fault{{"body", err.Error()}}}
+	}
+	return nil
+}
+
+func (c *call) readBody() ([]byte, error) {
+	if c.r.Body == nil || c.r.Body == http.NoBody {
+		return nil, nil
+	}
+	if t := c.r.Header.Get("Content-Type"); t != "" && c.r.ContentLength != 0 {
+		media, _, err := mime.ParseMediaType(t)
+		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
+			return nil, fmt.Errorf("content type %q: want application/json: %w", t, errMedia)
+		}
+	}
+	if c.r.ContentLength > c.s.limits.Body {
+		return nil, c.tooLarge()
+	}
+	raw, err := io.ReadAll(c.r.Body)
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, c.tooLarge()
+	case err != nil:
+		return nil, &faults{errMalformed, []Fault{{"body", "ended too early, or too late"}}}
+	}
+	return raw, nil
+}
+
+func (c *call) tooLarge() error {
+	return fmt.Errorf("body: more than %d bytes: %w", c.s.limits.Body, errTooLarge)
+}
+
+// locate finds the values that their own types refuse: a text that is no duration,
+// a name that is no signal. What has the wrong shape was told already.
+func locate(t reflect.Type, raw json.RawMessage, path string, found *faults) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if len(found.list) > maxFaults {
+		return
+	}
+	own := reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]())
+	switch {
+	case t.Kind() == reflect.Struct && !own:
+		var members map[string]json.RawMessage
+		if json.Unmarshal(raw, &members) != nil {
+			return
+		}
+		for name, sub := range members {
+			if f, ok := fieldOf(t, name); ok {
+				locate(f, sub, path+"."+name, found)
+			}
+		}
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && !own:
+		var items []json.RawMessage
+		if json.Unmarshal(raw, &items) != nil {
+			return
+		}
+		for i, sub := range items {
+			locate(t.Elem(), sub, fmt.Sprintf("%s[%d]", path, i), found)
+		}
+	case found.at(path):
+		return // one fault says it
+	default:
+		if err := json.Unmarshal(raw, reflect.New(t).Interface()); err != nil {
+			found.add(path, err.Error())
+		}
+	}
+}
+
+// fieldOf is the type of a struct's member by its name in JSON.
+func fieldOf(t reflect.Type, name string) (reflect.Type, bool) {
+	for _, f := range reflect.VisibleFields(t) {
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name && tag != "-" {
+			return f.Type, true
+		}
+	}
+	return nil, false
+}
+
+// maxFaults is how many faults of a request are told.
+const maxFaults = 100
+
+// at says whether something is wrong at a place, or within it, already.
+func (f *faults) at(path string) bool {
+	return slices.ContainsFunc(f.list, func(have Fault) bool {
+		rest, ok := strings.CutPrefix(have.Location, path)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
+// check tells what is wrong with the shape of a body.
+func (s *schemas) check(t reflect.Type, v any, found *faults) {
+	s.once.Do(s.build)
+	var res huma.ValidateResult
+	huma.Validate(s.registry, s.of(t), huma.NewPathBuffer([]byte("body"), len("body")), huma.ModeWriteToServer, v, &res)
+	for _, err := range res.Errors {
+		var detail *huma.ErrorDetail
+		if len(found.list) <= maxFaults && errors.As(err, &detail) {
+			found.add(reword(detail))
+		}
+	}
+}
+
+// reword puts a fault where the member is that lacks, and says it in our words.
+func reword(d *huma.ErrorDetail) (location, message string) {
+	if rest, ok := strings.CutPrefix(d.Message, "expected required property "); ok {
+		name, _, _ := strings.Cut(rest, " ")
+		return d.Location + "." + name, "is required"
+	}
+	if d.Message == "unexpected property" {
+		return d.Location, "is not known"
+	}
+	return d.Location, d.Message
+}

@@ -1,0 +1,214 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gafferpm/gaffer"
+)
+
+// call is one request, on its way from a route to its answer. It belongs to the
+// request's goroutine.
+type call struct {
+	s     *Server
+	w     http.ResponseWriter
+	r     *http.Request
+	route *route
+
+	caller *Caller
+	key    *heldKey          // nil: the caller has none
+	c      gaffer.Controller // narrowed to what the caller may touch
+
+	patience context.Context // bounds the waiting of what is asked of the Controller
+
+	code int    // status of the answer
+	name string // of an audit: what it is about
+	note string // of an audit: how it was asked for
+}
+
+// served is a route of one server.
+type served struct {
+	s     *Server
+	route *route
+}
+
+func (h *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{s: h.s, w: w, r: r, route: h.route, code: http.StatusOK}
+	defer c.rescue()
+	err := c.admit()
+	if err == nil {
+		err = c.run()
+	}
+	c.audit(err)
+	if err != nil {
+		c.fail(err)
+	}
+	h.s.counters.count(c.code)
+}
+
+// admit finds out who asks, and whether that may use the route.
+func (c *call) admit() error {
+	if err := c.identify(); err != nil {
+		return err
+	}
+	switch {
+	case c.caller.Role < c.route.role:
+		return fmt.Errorf("%s: a %s may not do this, which needs the role %s: %w",
+			c.caller.By, c.caller.Role, c.route.role, ErrForbidden)
+	case c.route.whole && !c.caller.whole():
+		return fmt.Errorf("%s: narrowed to %s, which this is not about: %w", c.caller.By, c.caller.Target, ErrForbidden)
+	}
+	c.c = c.s.control
+	if !c.caller.whole() {
+		c.c = &scoped{Controller: c.s.control, scope: c.caller.Target}
+	}
+	return nil
+}
+
+func (c *call) run() error {
+	if c.r.ContentLength != 0 {
+		c.boundBody()
+	}
+	if !c.route.stream {
+		return c.route.handle(c)
+	}
+	if c.r.Method == http.MethodHead {
+		return nil
+	}
+	ctx, cancel := while(c.r.Context(), c.key)
+	defer cancel()
+	c.r = c.r.WithContext(ctx)
+	return c.route.handle(c)
+}
+
+// boundBody bounds the size of the body, and the time to send it where it is read
+// at once.
+func (c *call) boundBody() {
+	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, c.s.limits.Body)
+	if !c.route.stream {
+		// A connection that has no deadlines is a test's.
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(c.s.limits.Transfer))
+	}
+}
+
+// audit tells of a change that was asked for.
+func (c *call) audit(err error) {
+	if c.route.audit == "" || c.s.opts.Audit == nil || c.caller == nil {
+		return
+	}
+	message := c.route.audit
+	if c.note != "" {
+		message += " " + c.note
+	}
+	switch {
+	case err != nil:
+		message += ": refused: " + err.Error()
+	case c.code == http.StatusAccepted:
+		message += ": begun"
+	}
+	c.s.opts.Audit(c.caller.By, c.subject(), message)
+}
+
+// subject is what the request is about, for an audit.
+func (c *call) subject() string {
+	for _, part := range []string{"target", "name", "id"} {
+		if v := c.r.PathValue(part); v != "" {
+			return v
+		}
+	}
+	return c.name
+}
+
+// fail answers with what is wrong.
+func (c *call) fail(err error) {
+	p := problemOf(err)
+	c.code = p.Status
+	if p.Status == http.StatusInternalServerError {
+		c.s.logger.Error("request", "method", c.r.Method, "path", c.r.URL.Path, "error", err)
+	}
+	writeProblem(c.w, c.r, p, err)
+}
+
+// rescue answers a request whose handler panicked, which is a fault of the program
+// that must not end what it looks after.
+func (c *call) rescue() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(p)
+	}
+	c.s.logger.LogAttrs(context.Background(), slog.LevelError, "request: panic", slog.Any("panic", p),
+		slog.String("method", c.r.Method), slog.String("path", c.r.URL.Path), slog.String("stack", stack()))
+	c.fail(errInternal)
+	c.s.counters.count(c.code)
+}
+
+// buffers hold answers on their way, so that they cost no memory each.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// keptBuffer is the largest buffer that is used again.
+const keptBuffer = 64 << 10
+
+// The values of headers that most answers have, made once.
+var (
+	jsonType = []string{"application/json"}
+	noStore  = []string{"no-store"}
+)
+
+// reply answers with a value in JSON.
+func (c *call) reply(status int, v any) error {
+	b := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if b.Cap() <= keptBuffer {
+			b.Reset()
+			buffers.Put(b)
+		}
+	}()
+	if err := json.NewEncoder(b).Encode(v); err != nil {
+		b.Reset()
+		return fmt.Errorf("answer: %w", err)
+	}
+	c.send(status, b.Bytes())
+	return nil
+}
+
+// send answers with JSON.
+func (c *call) send(status int, body []byte) {
+	h := c.w.Header()
+	h["Content-Type"] = jsonType
+	h["Cache-Control"] = noStore
+	if len(body) > 2048 { // shorter ones get it without being told
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+		c.boundAnswer()
+	}
+	c.code = status
+	if status != http.StatusOK {
+		c.w.WriteHeader(status)
+	}
+	_, _ = c.w.Write(body) // who has gone needs no answer
+}
+
+// boundAnswer bounds the time to take an answer that doesn't fit in buffers.
+func (c *call) boundAnswer() {
+	// A connection that has no deadlines is a test's.
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.s.limits.Transfer))
+}
+
+// target is the target in the path.
+func (c *call) target() (gaffer.Target, error) {
+	t := gaffer.Target(c.r.PathValue("target"))
+	if err := t.Check(); err != nil {
+		return "", &faults{gaffer.ErrInvalid, []Fault{{"path.target", err.Error()}}}
+	}
+	return t, nil
+}

@@ -1,0 +1,173 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/gafferpm/gaffer"
+)
+
+// endpoint is an open place to listen at.
+type endpoint struct {
+	s        *Server
+	opts     *Endpoint
+	unix     bool
+	listener net.Listener
+	certs    *certificates // nil: no TLS
+	http     *http.Server
+	done     chan struct{} // closed when it serves no more; nil before it does
+}
+
+// conn is what is known of a connection. It does not change.
+type conn struct {
+	ep     *endpoint
+	caller *Caller // known by the connection alone; nil: not known
+	remote string
+}
+
+type connKey struct{}
+
+// listen opens an endpoint.
+func (s *Server) listen(opts *Endpoint) (*endpoint, error) {
+	path, unix := strings.CutPrefix(opts.Address, "unix://")
+	e := &endpoint{s: s, opts: opts, unix: unix}
+	if opts.Listener != nil {
+		_, e.unix = opts.Listener.(*net.UnixListener)
+	}
+	if err := e.check(); err != nil {
+		return nil, fmt.Errorf("endpoint %s: %w", opts.Address, err)
+	}
+	var err error
+	switch {
+	case opts.Listener != nil:
+		e.listener = opts.Listener
+	case unix:
+		e.listener, err = listenUnix(path, opts.Mode)
+	default:
+		e.listener, err = net.Listen("tcp", opts.Address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("endpoint %s: %w", opts.Address, err)
+	}
+	limited := &limitedListener{Listener: e.listener, limit: int64(s.connections()), logger: s.logger}
+	e.listener = limited
+	e.http = e.server()
+	return e, nil
+}
+
+func (e *endpoint) server() *http.Server {
+	srv := &http.Server{
+		Handler:           e,
+		ReadHeaderTimeout: e.s.limits.Header,
+		IdleTimeout:       e.s.limits.Idle,
+		MaxHeaderBytes:    maxHeader,
+		ConnContext:       e.connected,
+		ErrorLog:          slog.NewLogLogger(e.s.logger.Handler(), slog.LevelDebug),
+	}
+	if e.certs != nil {
+		srv.TLSConfig = e.certs.config()
+	}
+	return srv
+}
+
+// maxHeader is the size of a request's header in bytes.
+const maxHeader = 64 << 10
+
+func (e *endpoint) serve() {
+	e.done = make(chan struct{})
+	go func() {
+		defer close(e.done)
+		var err error
+		if e.certs != nil {
+			err = e.http.ServeTLS(e.listener, "", "")
+		} else {
+			err = e.http.Serve(e.listener)
+		}
+		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			e.s.logger.Error("endpoint", "address", e.opts.Address, "error", err)
+		}
+	}()
+}
+
+// check refuses an endpoint that nobody could use, or everybody by mistake.
+func (e *endpoint) check() error {
+	if e.unix {
+		return nil
+	}
+	if (e.opts.TLS.Cert == "") != (e.opts.TLS.Key == "") {
+		return fmt.Errorf("TLS needs a certificate and its key: %w", gaffer.ErrInvalid)
+	}
+	if e.opts.TLS.ClientCA != "" && e.opts.TLS.Cert == "" {
+		return fmt.Errorf("certificates of clients need TLS: %w", gaffer.ErrInvalid)
+	}
+	named := e.opts.TLS.ClientCA != "" && len(e.opts.Users) > 0
+	if !e.opts.Insecure && !named && e.s.keys.empty() {
+		return fmt.Errorf("there is no key, so nobody could use it; make one over the unix socket first, "+
+			"or allow certificates of clients, or write insecure = true to allow everybody: %w", gaffer.ErrInvalid)
+	}
+	if e.opts.TLS.Cert != "" {
+		certs, err := loadCertificates(e.opts.TLS, e.s.logger)
+		if err != nil {
+			return err
+		}
+		e.certs = certs
+	}
+	e.warn()
+	return nil
+}
+
+func (e *endpoint) warn() {
+	if e.opts.Insecure {
+		e.s.logger.Warn("endpoint: everybody who reaches it may do everything, for it is insecure", "address", e.opts.Address)
+	}
+	if e.certs == nil && !isLoopback(hostOf(e.opts.Address)) {
+		e.s.logger.Warn("endpoint: keys and answers cross the network in the clear, for it has no TLS", "address", e.opts.Address)
+	}
+}
+
+// connected remembers of a connection what its requests ask for.
+func (e *endpoint) connected(ctx context.Context, c net.Conn) context.Context {
+	info := &conn{ep: e, remote: hostOf(c.RemoteAddr().String())}
+	if e.unix {
+		info.caller = e.peer(c)
+	}
+	return context.WithValue(ctx, connKey{}, info)
+}
+
+// ServeHTTP checks what only TCP needs, and hands the request on.
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !e.unix {
+		if err := e.checkHost(r); err != nil {
+			e.s.refuse(w, r, err)
+			return
+		}
+		w.Header()["X-Content-Type-Options"] = noSniff
+		if done, err := e.checkOrigin(w, r); err != nil {
+			e.s.refuse(w, r, err)
+			return
+		} else if done {
+			e.s.counters.count(http.StatusNoContent)
+			return
+		}
+	}
+	e.s.mux.ServeHTTP(w, r)
+}
+
+var noSniff = []string{"nosniff"}
+
+// plain takes what TLS wraps away.
+func plain(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if l, ok := c.(*limitedConn); ok {
+		c = l.Conn
+	}
+	return c
+}

@@ -1,0 +1,135 @@
+package api
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gafferpm/gaffer"
+)
+
+// schemas describe the types that go over the wire. They are made when they are
+// asked for first.
+type schemas struct {
+	once     sync.Once
+	registry huma.Registry // guarded by once, and not changed after it
+
+	mu sync.Mutex // guards calls of the registry that may add to it
+}
+
+const schemaPrefix = "#/components/schemas/"
+
+// namelessTemplate is a template whose name may be left out, as the path says it.
+type namelessTemplate gaffer.Template
+
+// UnmarshalJSON reads a template.
+func (t *namelessTemplate) UnmarshalJSON(b []byte) error {
+	return json.Unmarshal(b, (*gaffer.Template)(t))
+}
+
+func (s *schemas) build() {
+	s.registry = huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)
+	for t, alias := range map[reflect.Type]reflect.Type{
+		reflect.TypeFor[gaffer.Duration](): reflect.TypeFor[durationText](),
+		reflect.TypeFor[gaffer.Signal]():   reflect.TypeFor[signalText](),
+		reflect.TypeFor[gaffer.Account]():  reflect.TypeFor[accountText](),
+		reflect.TypeFor[gaffer.Args]():     reflect.TypeFor[argsList](),
+		reflect.TypeFor[Role]():            reflect.TypeFor[roleText](),
+		reflect.TypeFor[Count]():           reflect.TypeFor[countText](),
+	} {
+		s.registry.RegisterTypeAlias(t, alias)
+	}
+	for _, r := range routes() {
+		for _, v := range []any{r.body, r.answer} {
+			if v != nil {
+				s.registry.Schema(reflect.TypeOf(v), true, "")
+			}
+		}
+	}
+	s.registry.Schema(reflect.TypeFor[Problem](), true, "")
+	for _, schema := range s.registry.Map() {
+		neverNull(schema)
+	}
+	nameless := *s.registry.Map()["Template"]
+	nameless.Required = slices.DeleteFunc(slices.Clone(nameless.Required), func(f string) bool { return f == "name" })
+	nameless.PrecomputeMessages()
+	*s.registry.Map()["NamelessTemplate"] = nameless
+}
+
+// of is the schema of a type.
+func (s *schemas) of(t reflect.Type) *huma.Schema {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	schema := s.registry.Schema(t, true, "")
+	neverNull(schema)
+	return schema
+}
+
+// neverNull says of a schema that lists are lists: what has none says [].
+func neverNull(s *huma.Schema) {
+	if s == nil {
+		return
+	}
+	if s.Type == huma.TypeArray {
+		s.Nullable = false
+	}
+	neverNull(s.Items)
+	for _, p := range s.Properties {
+		neverNull(p)
+	}
+	for _, list := range [][]*huma.Schema{s.OneOf, s.AnyOf} {
+		for _, p := range list {
+			neverNull(p)
+		}
+	}
+}
+
+// Types that stand in the document for those of the library, whose JSON is not
+// what their Go type lets expect.
+type (
+	durationText string
+	signalText   string
+	accountText  string
+	argsList     []string
+	roleText     string
+	countText    string
+)
+
+func textOr(kind, description string, examples ...any) *huma.Schema {
+	return &huma.Schema{
+		Description: description, Examples: examples,
+		OneOf: []*huma.Schema{{Type: huma.TypeString}, {Type: kind}},
+	}
+}
+
+func (durationText) Schema(huma.Registry) *huma.Schema {
+	return textOr(huma.TypeNumber, "A duration as \"1.5s\", or a number of seconds", "1.5s", 30)
+}
+
+func (signalText) Schema(huma.Registry) *huma.Schema {
+	return textOr(huma.TypeInteger, "A signal by name, with or without SIG, or by number", "SIGTERM", "HUP", 15)
+}
+
+func (accountText) Schema(huma.Registry) *huma.Schema {
+	return textOr(huma.TypeInteger, "A user or group by name or number", "www-data", 33)
+}
+
+func (countText) Schema(huma.Registry) *huma.Schema {
+	return textOr(huma.TypeInteger, "A change of the wanted number, or the number itself", "+2", "-1", "=3", 3)
+}
+
+func (argsList) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "Arguments: a list, or one text that is split into words as a shell does",
+		OneOf: []*huma.Schema{
+			{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}},
+			{Type: huma.TypeString},
+		},
+	}
+}
+
+func (roleText) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Enum: []any{"viewer", "operator", "admin"}}
+}
