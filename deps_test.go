@@ -49,6 +49,7 @@ var imports = map[string]map[string]string{
 		module + "/internal/console": "what a person sees",
 		module + "/internal/proc":    "gaffer run becomes the command",
 		"github.com/spf13/cobra":     "commands, flags, help and completion",
+		"github.com/spf13/pflag":     "what flags there are, for help and manual pages",
 	},
 	"config": {
 		module:                                     "templates are what it makes",

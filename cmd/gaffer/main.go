@@ -99,6 +99,7 @@ starts all that it defines, shows what they write, and restarts what crashes.`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetHelpFunc(showHelp)
 	addHostFlags(root)
 	root.AddCommand(newUp(), newRun(), newConfig(), newVersion(), newCompletion())
 	root.AddCommand(clientCommands()...)

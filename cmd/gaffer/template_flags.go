@@ -34,10 +34,10 @@ func (f *templateFlags) add(cmd *cobra.Command) {
 	f.addEnvironment(cmd)
 	f.addNumbers(cmd)
 	f.addStreams(cmd)
-	flags.Func("flapping", "when crashes are too many: `attempts=2,window=1s,retry_in=7s,max_retry=5`, or some of these; on, off", func(s string) error {
+	flags.Func("flapping", "when crashes are too many, a `table` as attempts=2,window=1s,retry_in=7s,max_retry=5 or some of these, or on, or off", func(s string) error {
 		return setTable(f, s, func(t *gaffer.Template) **gaffer.Flapping { return &t.Flapping }, nil)
 	})
-	flags.Func("backoff", "pauses before what crashed is replaced: `first=100ms,factor=2,max=30s,jitter=0.1,reset_after=10s`, or some of these; on, off", func(s string) error {
+	flags.Func("backoff", "pauses before what crashed is replaced, a `table` as first=100ms,factor=2,max=30s,jitter=0.1,reset_after=10s or some of these, or on, or off", func(s string) error {
 		return setTable(f, s, func(t *gaffer.Template) **gaffer.Backoff { return &t.Backoff }, &gaffer.Backoff{First: new(gaffer.Duration)})
 	})
 	flags.Func("stop-signal", "`signal` that asks to stop (default SIGTERM)", func(s string) error {
@@ -55,7 +55,7 @@ func (f *templateFlags) add(cmd *cobra.Command) {
 
 func (f *templateFlags) addEnvironment(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Func("env", "variable, as `NAME=value`; can be repeated", func(s string) error {
+	flags.Func("env", "`variable`, as NAME=value; can be repeated", func(s string) error {
 		name, value, found := strings.Cut(s, "=")
 		if !found || name == "" {
 			return fmt.Errorf("want NAME=value")

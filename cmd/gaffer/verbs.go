@@ -22,7 +22,7 @@ type waitFlags struct {
 
 func (f *waitFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.DurationVar(&f.wait, "wait", 0, "wait at most so `long` until it is so, as 30s (default as long as it takes)")
+	flags.DurationVar(&f.wait, "wait", 0, "wait at most that `time` until it is so, as 30s (default as long as it takes)")
 	flags.BoolVar(&f.noWait, "no-wait", false, "do not wait, only ask")
 	flags.BoolVar(&f.json, "json", false, "print a list of statuses, when it is so")
 }
