@@ -42,6 +42,7 @@ var imports = map[string]map[string]string{
 	"bench": {
 		"golang.org/x/sys/unix": "pidfds, a mapped file, clocks of other processes",
 	},
+	"client": {module: "what it stands for"},
 	"cmd/gaffer": {
 		module:                       "what it runs",
 		module + "/client":           "asking a daemon",
@@ -64,6 +65,7 @@ var imports = map[string]map[string]string{
 	"examples/embed":     {module: "it shows the library"},
 	"examples/shop":      {}, // its test
 	"examples/shop/web":  {},
+	"gaffertest":         {module: "the Controllers that it tries"},
 	"internal/console": {
 		module:                  "it prints events and output",
 		"golang.org/x/sys/unix": "whether it is a terminal, and how wide",
