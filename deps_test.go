@@ -40,7 +40,19 @@ var imports = map[string]map[string]string{
 		"golang.org/x/sys/unix": "SO_PEERCRED",
 	},
 	"bench": {
-		"golang.org/x/sys/unix": "pidfds, a mapped file, clocks of other processes",
+		module + "/bench/internal/machine": "processes, what they use, and how quiet the machine is",
+		module + "/bench/internal/program": "the programs that take part",
+		module + "/bench/internal/report":  "figures and tables",
+		"golang.org/x/sys/unix":            "pidfds",
+	},
+	"bench/internal/machine": {
+		"golang.org/x/sys/unix": "pidfds, clocks of other processes",
+	},
+	"bench/internal/program": {
+		"golang.org/x/sys/unix": "a mapped file",
+	},
+	"bench/internal/report": {
+		module + "/bench/internal/machine": "when a machine is quiet",
 	},
 	"client": {module: "what it stands for"},
 	"cmd/gaffer": {
@@ -80,6 +92,10 @@ var imports = map[string]map[string]string{
 		"golang.org/x/sys/unix": "the system calls that the standard library lacks",
 	},
 	"internal/pubsub": {},
+	"state": {
+		module:             "what is kept, planned and applied",
+		"go.etcd.io/bbolt": "what is wanted, on the disk before it is acknowledged",
+	},
 }
 
 // testImports is what the tests of any package may import in addition.

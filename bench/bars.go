@@ -6,16 +6,15 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+
+	"github.com/gafferpm/gaffer/bench/internal/report"
 )
 
 // bar is a figure that gaffer has to reach.
 type bar struct {
-	what    string
-	asked   string
-	limit   float64
-	atLeast bool // the limit is the least allowed, not the most
+	report.Bar
 	// figure returns the contestant's, and false when it was not measured.
-	figure func(r *report, contestant string) (float64, bool)
+	figure func(r *result, contestant string) (float64, bool)
 }
 
 // ours are the contestants that the bars are for.
@@ -24,20 +23,20 @@ var ours = []string{"gaffer", "gaffer-one"}
 // bars are what was asked for. Times and rates are relative to the bare loop of
 // the same run, so that they hold on any machine.
 var bars = []bar{
-	most("bring-up of 1,000", "≤ %.1f x", 1.4, (*report).ratio, "bringup/1000"),
-	most("bring-up of 5,000", "≤ %.1f x", 1.3, (*report).ratio, "bringup/5000"),
-	most("replacement among 1,000, p50", "≤ %.1f x", 1.3, (*report).ratio, "replace-p50/1000"),
-	most("replacement among 1,000, p99", "≤ %.1f x", 1.6, (*report).ratio, "replace-p99/1000"),
-	most("1,000 killed at once", "≤ %.1f x", 1.2, (*report).ratio, "crash/1000"),
-	most("stop of 1,000, all gone", "≤ %.1f x", 1.4, (*report).ratio, "stop-all/1000"),
+	most("bring-up of 1,000", "≤ %.1f x", 1.4, (*result).ratio, "bringup/1000"),
+	most("bring-up of 5,000", "≤ %.1f x", 1.3, (*result).ratio, "bringup/5000"),
+	most("replacement among 1,000, p50", "≤ %.1f x", 1.3, (*result).ratio, "replace-p50/1000"),
+	most("replacement among 1,000, p99", "≤ %.1f x", 1.6, (*result).ratio, "replace-p99/1000"),
+	most("1,000 killed at once", "≤ %.1f x", 1.2, (*result).ratio, "crash/1000"),
+	most("stop of 1,000, all gone", "≤ %.1f x", 1.4, (*result).ratio, "stop-all/1000"),
 	least("churn, 1 program", "≥ %.2f x", 0.45, "churn/1"),
 	least("churn, 20 programs", "≥ %.2f x", 0.45, "churn/20"),
-	{what: "PSS without children", asked: "≤ 10 MB", limit: 10, figure: megabytes},
-	{what: "PSS a child at 1,000", asked: "≤ 6 KiB", limit: 6, figure: func(r *report, c string) (float64, bool) {
+	{report.Bar{What: "PSS without children", Asked: "≤ 10 MB", Limit: 10}, megabytes},
+	{report.Bar{What: "PSS a child at 1,000", Asked: "≤ 6 KiB", Limit: 6}, func(r *result, c string) (float64, bool) {
 		return r.perChild(c, "pss", 1000)
 	}},
-	most("threads at 5,000", "≤ %.0f", 12, (*report).median, "threads/5000"),
-	most("idle at 1,000: switches a minute", "≤ %.0f", idleSwitches, (*report).median, "idle-switches/1000"),
+	most("threads at 5,000", "≤ %.0f", 12, (*result).Median, "threads/5000"),
+	most("idle at 1,000: switches a minute", "≤ %.0f", idleSwitches, (*result).Median, "idle-switches/1000"),
 }
 
 // idleSwitches is what the Go runtime's own housekeeping needs in a minute
@@ -45,41 +44,33 @@ var bars = []bar{
 // wakes some threads). One timer of ours a second would be 60 and more.
 const idleSwitches = 20
 
-type reading func(r *report, contestant, metric string) (float64, bool)
+type reading func(r *result, contestant, metric string) (float64, bool)
 
 func most(what, asked string, limit float64, f reading, metric string) bar {
-	return bar{what: what, asked: fmt.Sprintf(asked, limit), limit: limit,
-		figure: func(r *report, c string) (float64, bool) { return f(r, c, metric) }}
+	return bar{report.Bar{What: what, Asked: fmt.Sprintf(asked, limit), Limit: limit},
+		func(r *result, c string) (float64, bool) { return f(r, c, metric) }}
 }
 
 func least(what, asked string, limit float64, metric string) bar {
-	b := most(what, asked, limit, (*report).ratio, metric)
-	b.atLeast = true
+	b := most(what, asked, limit, (*result).ratio, metric)
+	b.AtLeast = true
 	return b
 }
 
-func megabytes(r *report, c string) (float64, bool) {
-	kib, ok := r.median(c, "pss/0")
+func megabytes(r *result, c string) (float64, bool) {
+	kib, ok := r.Median(c, "pss/0")
 	return kib * 1024 / 1e6, ok
 }
 
 // judge says how a contestant stands to the bar: its figure, and whether that
 // is enough.
-func (b bar) judge(r *report, contestant string) (shown, verdict string, met bool) {
-	v, ok := b.figure(r, contestant)
-	if !ok {
-		return "-", "not measured", false
-	}
-	shown = fmt.Sprintf("%.2f", v)
-	if b.atLeast && v < b.limit || !b.atLeast && v > b.limit {
-		return shown, "NO", false
-	}
-	return shown, "yes", true
+func (b bar) judge(r *result, contestant string) (shown, verdict string, met bool) {
+	return b.Judge(b.figure(r, contestant))
 }
 
 // printBars prints what was asked for, what was measured and whether that is
 // enough. Only gaffer's own row decides; gaffer-one is for comparison.
-func (r *report) printBars(w io.Writer) (missed bool) {
+func (r *result) printBars(w io.Writer) (missed bool) {
 	fmt.Fprintln(w, "\nAsked, measured, met")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(tw, "  \tasked")
@@ -88,7 +79,7 @@ func (r *report) printBars(w io.Writer) (missed bool) {
 	}
 	fmt.Fprintln(tw)
 	for _, b := range bars {
-		fmt.Fprintf(tw, "  %s\t%s", b.what, b.asked)
+		fmt.Fprintf(tw, "  %s\t%s", b.What, b.Asked)
 		for _, c := range ours {
 			shown, verdict, met := b.judge(r, c)
 			fmt.Fprintf(tw, "\t%s\t%s", shown, verdict)

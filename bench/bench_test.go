@@ -10,38 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
+
+	"github.com/gafferpm/gaffer/bench/internal/machine"
+	"github.com/gafferpm/gaffer/bench/internal/report"
 )
-
-func TestStatFieldsCountFromTheLastParenthesis(t *testing.T) {
-	stat := "42 (a) S 9 (b) R 7 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 123456 0 0\n"
-	got, ok := parseStat([]byte(stat))
-	if want := (relative{pid: 42, parent: 7, state: 'R', born: "123456"}); !ok || got != want {
-		t.Errorf("parseStat = %+v, %v, want %+v", got, ok, want)
-	}
-}
-
-func TestStatThatIsCutShortIsRefused(t *testing.T) {
-	for _, stat := range []string{"", ")", "42 (a", "42 (a) S 9", "x (a) R 7 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 123456"} {
-		if got, ok := parseStat([]byte(stat)); ok {
-			t.Errorf("parseStat(%q) = %+v, want refused", stat, got)
-		}
-	}
-}
-
-func TestStatOfThisProcess(t *testing.T) {
-	got, ok := readStat(os.Getpid())
-	if !ok || got.pid != os.Getpid() || got.parent != os.Getppid() {
-		t.Errorf("readStat = %+v, %v, want pid %d of %d", got, ok, os.Getpid(), os.Getppid())
-	}
-}
-
-func TestBusyLeavesOutIdleDiskAndGuests(t *testing.T) {
-	busy, all := parseBusy("cpu  1 2 4 100 200 8 16 32 1000 1000\ncpu0 9 9 9 9\n")
-	if busy != 1+2+4+8+16+32 || all != busy+300 {
-		t.Errorf("parseBusy = %d of %d, want 63 of 363", busy, all)
-	}
-}
 
 func TestPercentileIsTheNearestRank(t *testing.T) {
 	var values []int64
@@ -56,12 +28,6 @@ func TestPercentileIsTheNearestRank(t *testing.T) {
 	}
 }
 
-func TestSlotIsWhatTheChildWrites(t *testing.T) {
-	if size := unsafe.Sizeof(slot{}); size != 64 {
-		t.Errorf("a slot has %d bytes, child.c writes 64", size)
-	}
-}
-
 func TestWrongCommandLinesAreRefused(t *testing.T) {
 	for _, args := range []string{"-n 0", "-n 10,x", "-rounds 0", "-tests bringup,nap", "-idle 0", "-quiet -1", "now"} {
 		var out bytes.Buffer
@@ -72,11 +38,11 @@ func TestWrongCommandLinesAreRefused(t *testing.T) {
 }
 
 // reported makes a report of some figures: contestant, metric, value, others.
-func reported(figures ...[4]any) *report {
-	r := newReport(settings{counts: []int{1000}, rounds: 1, tests: allTests}, programs{})
+func reported(figures ...[4]any) *result {
+	r := newResult(settings{counts: []int{1000}, rounds: 1, tests: allTests}, programs{})
 	r.taking = contestants(programs{})
 	for _, f := range figures {
-		r.add(f[0].(string), f[3].(float64), []figure{{metric: f[1].(string), Value: f[2].(float64)}})
+		r.Add(f[0].(string), f[3].(float64), []report.Figure{{Metric: f[1].(string), Value: f[2].(float64)}})
 	}
 	return r
 }
@@ -88,16 +54,16 @@ func TestFiguresFromALoudMachineCountOnlyWhenThereIsNoOther(t *testing.T) {
 		[4]any{baseline, "crash/1000", 120.0, 0.05},
 		[4]any{"gaffer", "crash/1000", 132.0, 0.5},
 	)
-	if m, ok := r.median(baseline, "crash/1000"); !ok || m != 110 {
+	if m, ok := r.Median(baseline, "crash/1000"); !ok || m != 110 {
 		t.Errorf("median = %v, %v, want 110 of the quiet ones", m, ok)
 	}
 	if x, ok := r.ratio("gaffer", "crash/1000"); !ok || x != 1.2 {
 		t.Errorf("ratio = %v, %v, want 1.2", x, ok)
 	}
-	if cell := r.medians("", "crash/1000").cell("gaffer"); cell != "~132" {
+	if cell := r.Medians("", "crash/1000").Cell("gaffer"); cell != "~132" {
 		t.Errorf("cell = %q, want ~132", cell)
 	}
-	if cell := r.medians("", "crash/1000").cell(baseline); cell != "110 (100..120)" {
+	if cell := r.Medians("", "crash/1000").Cell(baseline); cell != "110 (100..120)" {
 		t.Errorf("cell = %q, want 110 (100..120)", cell)
 	}
 }
@@ -121,7 +87,7 @@ func TestBarsAreMetAtTheirLimit(t *testing.T) {
 		"bring-up of 1,000":       {"not measured", "not measured"},
 		"stop of 1,000, all gone": {"not measured", "not measured"},
 	} {
-		i := slices.IndexFunc(bars, func(b bar) bool { return b.what == what })
+		i := slices.IndexFunc(bars, func(b bar) bool { return b.What == what })
 		if i < 0 {
 			t.Errorf("there is no bar %q", what)
 			continue
@@ -166,7 +132,7 @@ func TestRunMeasuresTheBareLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got struct {
-		Figures map[string]map[string][]figure
+		Figures map[string]map[string][]report.Figure
 	}
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)
@@ -179,7 +145,7 @@ func TestRunMeasuresTheBareLoop(t *testing.T) {
 	if !strings.Contains(out.String(), "Graceful stop of 5") {
 		t.Errorf("no table of the stop:\n%s", &out)
 	}
-	if up, kids := family("nothing"); len(up)+len(kids) > 0 {
+	if up, kids := machine.Family("nothing"); len(up)+len(kids) > 0 {
 		t.Errorf("left behind: %v %v", up, kids)
 	}
 }

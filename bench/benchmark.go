@@ -11,8 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
+
+	"github.com/gafferpm/gaffer/bench/internal/machine"
+	"github.com/gafferpm/gaffer/bench/internal/program"
+	"github.com/gafferpm/gaffer/bench/internal/report"
 )
 
 // churners are the numbers of children of the churn test.
@@ -22,14 +25,14 @@ var churners = []int{1, 20}
 type bench struct {
 	settings
 	programs programs
-	board    *board
+	board    *program.Board
 	dir      string
 	progress io.Writer
-	report   *report
+	result   *result
 }
 
 // benchmark carries out the run. Nothing of it is left behind.
-func benchmark(ctx context.Context, s settings, progress io.Writer) (_ *report, err error) {
+func benchmark(ctx context.Context, s settings, progress io.Writer) (_ *result, err error) {
 	dir, err := os.MkdirTemp("", "gaffer-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("work directory: %w", err)
@@ -45,37 +48,23 @@ func benchmark(ctx context.Context, s settings, progress io.Writer) (_ *report, 
 	}
 	var gafferErr error
 	if s.takes("gaffer") || s.takes("gaffer-one") {
-		programs.gaffer, gafferErr = gafferProgram(ctx, bin, s.gaffer)
+		programs.gaffer, gafferErr = program.Gaffer(ctx, bin, s.gaffer)
 	}
-	if err := errors.Join(adopt(), allDescriptors()); err != nil {
+	if err := errors.Join(machine.Adopt(), machine.AllDescriptors()); err != nil {
 		return nil, err
 	}
-	board, err := newBoard(max(slices.Max(s.counts), slices.Max(churners)))
+	board, err := program.NewBoard(max(slices.Max(s.counts), slices.Max(churners)))
 	if err != nil {
 		return nil, err
 	}
-	defer board.close()
+	defer board.Close()
 
-	b := &bench{settings: s, programs: programs, board: board, dir: run, progress: progress, report: newReport(s, programs)}
+	b := &bench{settings: s, programs: programs, board: board, dir: run, progress: progress, result: newResult(s, programs)}
 	taking, err := b.choose(contestants(programs), gafferErr)
 	if err != nil {
 		return nil, err
 	}
-	return b.report, b.rounds(ctx, taking)
-}
-
-// allDescriptors raises the limit of open files as far as it goes, for
-// everybody that is started from here.
-func allDescriptors() error {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("limit of open files: %w", err)
-	}
-	limit.Cur = limit.Max
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("limit of open files: %w", err)
-	}
-	return nil
+	return b.result, b.rounds(ctx, taking)
 }
 
 // choose picks those that were asked for and are there, and says who is not.
@@ -100,7 +89,7 @@ func (b *bench) choose(all []contestant, gafferErr error) ([]contestant, error) 
 		}
 		taking = append(taking, c)
 	}
-	b.report.taking = taking
+	b.result.taking = taking
 	return taking, nil
 }
 
@@ -108,8 +97,8 @@ func (b *bench) choose(all []contestant, gafferErr error) ([]contestant, error) 
 // does not spoil the run; one of ours does.
 func (b *bench) fail(c contestant, err error) {
 	fmt.Fprintln(b.progress, "bench:", err)
-	b.report.notes = append(b.report.notes, err.Error())
-	b.report.failed = b.report.failed || c.ours
+	b.result.notes = append(b.result.notes, err.Error())
+	b.result.failed = b.result.failed || c.ours
 }
 
 // rounds measures everything round after round, each time in another order, so
@@ -149,7 +138,7 @@ const (
 // step is one test on a session.
 type step struct {
 	pause time.Duration // before it; 0: it begins with the supervisor's start
-	run   func(*session, context.Context, recorder) error
+	run   func(*session, context.Context, report.Recorder) error
 }
 
 // job is what is measured on one supervisor from its start to its end.
@@ -165,7 +154,7 @@ func (b *bench) jobs(round int) []job {
 	}
 	for i, n := range b.counts {
 		steps := []step{{0, (*session).bringUp}}
-		add := func(test string, pause time.Duration, run func(*session, context.Context, recorder) error) {
+		add := func(test string, pause time.Duration, run func(*session, context.Context, report.Recorder) error) {
 			if b.wants(test) {
 				steps = append(steps, step{pause, run})
 			}
@@ -173,7 +162,7 @@ func (b *bench) jobs(round int) []job {
 		add("memory", rest, (*session).holds)
 		if i == 0 {
 			if round == 0 {
-				add("idle", rest, func(s *session, ctx context.Context, rec recorder) error { return s.idle(ctx, b.idle, rec) })
+				add("idle", rest, func(s *session, ctx context.Context, rec report.Recorder) error { return s.idle(ctx, b.idle, rec) })
 			}
 			add("replace", ripe, (*session).replace)
 			add("crash", ripe, (*session).crash)
@@ -192,13 +181,13 @@ func (b *bench) jobs(round int) []job {
 }
 
 func (b *bench) job(n int, mode string, steps ...step) job {
-	return job{work: work{n: n, child: b.programs.child, mode: mode, board: b.board.path}, steps: steps}
+	return job{work: work{n: n, child: b.programs.child, mode: mode, board: b.board.Path}, steps: steps}
 }
 
 // measure does one job with one contestant. What was measured before an error
 // counts.
 func (b *bench) measure(ctx context.Context, c contestant, j job) (err error) {
-	before := pause(ctx, 0, b.quiet)
+	before := machine.Pause(ctx, 0, b.quiet)
 	s, err := start(c, b.board, b.dir, j.work)
 	if err != nil {
 		return err
@@ -206,11 +195,11 @@ func (b *bench) measure(ctx context.Context, c contestant, j job) (err error) {
 	defer func() { err = errors.Join(err, s.end()) }()
 	for _, step := range j.steps {
 		if step.pause > 0 {
-			before = pause(ctx, step.pause, b.quiet)
+			before = machine.Pause(ctx, step.pause, b.quiet)
 		}
-		var figures []figure
+		var figures []report.Figure
 		err := step.run(s, ctx, func(metric string, value float64) {
-			figures = append(figures, figure{metric: metric, Value: value})
+			figures = append(figures, report.Figure{Metric: metric, Value: value})
 		})
 		if err != nil {
 			return err
@@ -220,9 +209,9 @@ func (b *bench) measure(ctx context.Context, c contestant, j job) (err error) {
 		}
 		after := before
 		if j.work.mode != "exit" { // those never rest
-			after = othersShare(ctx, 500*time.Millisecond)
+			after = machine.OthersShare(ctx, 500*time.Millisecond)
 		}
-		b.report.add(c.name, max(before, after), figures)
+		b.result.Add(c.name, max(before, after), figures)
 	}
 	return nil
 }

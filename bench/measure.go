@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gafferpm/gaffer/bench/internal/machine"
+	"github.com/gafferpm/gaffer/bench/internal/report"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,20 +21,17 @@ const (
 	churnTime  = 4 * time.Second
 )
 
-// recorder takes one figure of the contestant that is being measured.
-type recorder func(metric string, value float64)
-
 func ms(ns int64) float64 { return float64(ns) / 1e6 }
 
 // bringUp waits for all children: from the supervisor's start to the first
 // instruction of the last child.
-func (s *session) bringUp(ctx context.Context, rec recorder) error {
+func (s *session) bringUp(ctx context.Context, rec report.Recorder) error {
 	if err := s.awaitStarts(ctx, s.work.n); err != nil {
 		return err
 	}
 	var last int64
 	for i := 1; i <= s.work.n; i++ {
-		last = max(last, s.board.slot(i).first)
+		last = max(last, s.board.Slot(i).First)
 	}
 	if last == 0 {
 		return fmt.Errorf("%s: no child noted its start", s.name)
@@ -42,32 +41,32 @@ func (s *session) bringUp(ctx context.Context, rec recorder) error {
 }
 
 // holds reads what the supervisor itself holds, some time after its bring-up.
-func (s *session) holds(_ context.Context, rec recorder) error {
+func (s *session) holds(_ context.Context, rec report.Recorder) error {
 	supervisors, _ := s.family()
 	if len(supervisors) == 0 {
 		return fmt.Errorf("%s: no supervisor left with %d children%s", s.name, s.work.n, s.lastWords())
 	}
-	u := measure(supervisors)
-	rec(metric("pss", s.work.n), float64(u.pss))
-	rec(metric("anonymous", s.work.n), float64(u.anon))
-	rec(metric("processes", s.work.n), float64(u.procs))
-	rec(metric("threads", s.work.n), float64(u.threads))
-	rec(metric("descriptors", s.work.n), float64(u.open))
+	u := machine.Measure(supervisors)
+	rec(metric("pss", s.work.n), float64(u.PSS))
+	rec(metric("anonymous", s.work.n), float64(u.Anonymous))
+	rec(metric("processes", s.work.n), float64(u.Processes))
+	rec(metric("threads", s.work.n), float64(u.Threads))
+	rec(metric("descriptors", s.work.n), float64(u.Descriptors))
 	return nil
 }
 
 // idle counts what wakes the supervisor while nothing happens, scaled to a minute.
-func (s *session) idle(ctx context.Context, d time.Duration, rec recorder) error {
+func (s *session) idle(ctx context.Context, d time.Duration, rec report.Recorder) error {
 	supervisors, _ := s.family()
-	starts, cpu, woken := s.board.started(), cpuTime(supervisors), switches(supervisors)
-	sleep(ctx, d)
+	starts, cpu, woken := s.board.Started(), machine.CPUTime(supervisors), machine.Switches(supervisors)
+	machine.Sleep(ctx, d)
 	perMinute := float64(time.Minute) / float64(d)
-	cpu = cpuTime(supervisors) - cpu
+	cpu = machine.CPUTime(supervisors) - cpu
 	count := 0
-	for thread, n := range switches(supervisors) {
+	for thread, n := range machine.Switches(supervisors) {
 		count += n - woken[thread]
 	}
-	if s.board.started() != starts {
+	if s.board.Started() != starts {
 		return fmt.Errorf("%s: children were started while it should have been idle", s.name)
 	}
 	rec(metric("idle-cpu", s.work.n), ms(cpu)*perMinute)
@@ -78,7 +77,7 @@ func (s *session) idle(ctx context.Context, d time.Duration, rec recorder) error
 // replace kills children one by one: from each kill to the first instruction of
 // the replacement. Each kill waits for the replacement of the one before: that
 // of another child would wake a supervisor that has not noticed the first.
-func (s *session) replace(ctx context.Context, rec recorder) error {
+func (s *session) replace(ctx context.Context, rec report.Recorder) error {
 	victims, err := s.victims(min(kills, s.work.n))
 	if err != nil {
 		return err
@@ -86,7 +85,7 @@ func (s *session) replace(ctx context.Context, rec recorder) error {
 	defer closeVictims(victims)
 	deadline := time.Now().Add(killsLimit)
 	for i := range victims {
-		before := s.board.started()
+		before := s.board.Started()
 		if err := victims[i].kill(); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -97,7 +96,7 @@ func (s *session) replace(ctx context.Context, rec recorder) error {
 			victims = victims[:i+1]
 			break
 		}
-		sleep(ctx, killsApart)
+		machine.Sleep(ctx, killsApart)
 	}
 	waits, err := s.replaced(victims)
 	if err != nil {
@@ -110,13 +109,13 @@ func (s *session) replace(ctx context.Context, rec recorder) error {
 
 // crash kills all children at once: from the first kill to the first
 // instruction of the last replacement.
-func (s *session) crash(ctx context.Context, rec recorder) error {
+func (s *session) crash(ctx context.Context, rec report.Recorder) error {
 	victims, err := s.victims(s.work.n)
 	if err != nil {
 		return err
 	}
 	defer closeVictims(victims)
-	before := s.board.started()
+	before := s.board.Started()
 	for i := range victims {
 		if err := victims[i].kill(); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
@@ -130,7 +129,7 @@ func (s *session) crash(ctx context.Context, rec recorder) error {
 	}
 	var last int64
 	for _, v := range victims {
-		last = max(last, s.board.slot(v.slot).start)
+		last = max(last, s.board.Slot(v.slot).Start)
 	}
 	rec(metric("crash", s.work.n), ms(last-victims[0].killed))
 	return nil
@@ -138,26 +137,26 @@ func (s *session) crash(ctx context.Context, rec recorder) error {
 
 // quit asks the supervisor to stop everything: from the signal to the end of
 // the last child, and to the end of the supervisor's last process.
-func (s *session) quit(_ context.Context, rec recorder) error {
+func (s *session) quit(_ context.Context, rec report.Recorder) error {
 	supervisors, children := s.family()
 	if len(children) != s.work.n {
 		return fmt.Errorf("%s: %d children before the stop, not %d", s.name, len(children), s.work.n)
 	}
-	ups, kids := handles(supervisors), handles(children)
-	defer closeAll(slices.Concat(ups, kids))
-	began := now()
+	ups, kids := machine.Handles(supervisors), machine.Handles(children)
+	defer machine.CloseAll(slices.Concat(ups, kids))
+	began := machine.Now()
 	if err := s.cmd.Process.Signal(s.stop); err != nil {
 		return fmt.Errorf("%s: stop: %w", s.name, err)
 	}
-	last, err := waitGone(kids, stopLimit)
+	last, err := machine.WaitGone(kids, stopLimit)
 	if err != nil {
 		return fmt.Errorf("%s: stop: children %w", s.name, err)
 	}
-	end, err := waitGone(ups, stopLimit)
+	end, err := machine.WaitGone(ups, stopLimit)
 	if err != nil {
 		return fmt.Errorf("%s: stop: supervisor %w", s.name, err)
 	}
-	if asked := s.board.stopped(); asked != s.work.n {
+	if asked := s.board.Stopped(); asked != s.work.n {
 		return fmt.Errorf("%s: only %d of %d children were asked to stop", s.name, asked, s.work.n)
 	}
 	rec(metric("stop-children", s.work.n), ms(last-began))
@@ -166,14 +165,14 @@ func (s *session) quit(_ context.Context, rec recorder) error {
 }
 
 // churn counts the restarts a second of children that exit at once.
-func (s *session) churn(ctx context.Context, rec recorder) error {
+func (s *session) churn(ctx context.Context, rec report.Recorder) error {
 	if err := s.awaitStarts(ctx, 1); err != nil {
 		return err
 	}
-	sleep(ctx, churnWarm)
-	count, began := s.board.started(), now()
-	sleep(ctx, churnTime)
-	count, took := s.board.started()-count, now()-began
+	machine.Sleep(ctx, churnWarm)
+	count, began := s.board.Started(), machine.Now()
+	machine.Sleep(ctx, churnTime)
+	count, took := s.board.Started()-count, machine.Now()-began
 	if s.dead() {
 		return fmt.Errorf("%s: gone while its children came and went%s", s.name, s.lastWords())
 	}
@@ -192,27 +191,27 @@ type victim struct {
 // victims picks n children, evenly over all, and gets hold of them beforehand.
 func (s *session) victims(n int) ([]victim, error) {
 	_, children := s.family()
-	byPID := make(map[int]relative, len(children))
+	byPID := make(map[int]machine.Relative, len(children))
 	for _, c := range children {
-		byPID[c.pid] = c
+		byPID[c.PID] = c
 	}
 	vs := make([]victim, 0, n)
 	for k := range n {
 		i := 1 + k*s.work.n/n
-		at := s.board.slot(i)
-		fd, err := byPID[int(at.pid)].handle()
+		at := s.board.Slot(i)
+		fd, err := byPID[int(at.PID)].Handle()
 		if err != nil {
 			closeVictims(vs)
 			return nil, fmt.Errorf("%s: child %d: %w", s.name, i, err)
 		}
-		vs = append(vs, victim{slot: i, pidfd: fd, starts: at.starts})
+		vs = append(vs, victim{slot: i, pidfd: fd, starts: at.Starts})
 	}
 	return vs, nil
 }
 
 func (v *victim) kill() error {
-	v.killed = now()
-	if err := send(v.pidfd, unix.SIGKILL); err != nil {
+	v.killed = machine.Now()
+	if err := machine.Send(v.pidfd, unix.SIGKILL); err != nil {
 		return fmt.Errorf("kill: child %d: %w", v.slot, err)
 	}
 	return nil
@@ -222,11 +221,11 @@ func (v *victim) kill() error {
 func (s *session) replaced(vs []victim) ([]int64, error) {
 	waits := make([]int64, len(vs))
 	for k, v := range vs {
-		at := s.board.slot(v.slot)
-		if at.starts != v.starts+1 {
-			return nil, fmt.Errorf("%s: child %d was started %d times after one kill", s.name, v.slot, at.starts-v.starts)
+		at := s.board.Slot(v.slot)
+		if at.Starts != v.starts+1 {
+			return nil, fmt.Errorf("%s: child %d was started %d times after one kill", s.name, v.slot, at.Starts-v.starts)
 		}
-		waits[k] = at.start - v.killed
+		waits[k] = at.Start - v.killed
 	}
 	return waits, nil
 }

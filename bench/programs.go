@@ -3,18 +3,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-)
 
-//go:embed child.c
-var childSource []byte
+	"github.com/gafferpm/gaffer/bench/internal/program"
+)
 
 //go:embed baseline.c
 var baselineSource []byte
@@ -30,47 +25,10 @@ type programs struct {
 // there is nothing to measure.
 func buildPrograms(ctx context.Context, dir string) (p programs, err error) {
 	p = programs{child: filepath.Join(dir, "child"), baseline: filepath.Join(dir, "baseline")}
-	if p.compiler, err = compiler(); err != nil {
+	if p.compiler, err = program.Compiler(); err != nil {
 		return p, err
 	}
-	for path, source := range map[string][]byte{p.child: childSource, p.baseline: baselineSource} {
-		cmd := exec.CommandContext(ctx, p.compiler, "-O2", "-static", "-s", "-x", "c", "-o", path, "-")
-		cmd.Stdin = bytes.NewReader(source)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return p, fmt.Errorf("%s: %w\n%s", cmd, err, out)
-		}
-	}
-	return p, nil
-}
-
-// compiler prefers musl, whose static programs start quickest.
-func compiler() (string, error) {
-	for _, name := range []string{"musl-gcc", "cc", "gcc", "clang"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", errors.New("no C compiler (musl-gcc, cc, gcc or clang): the child and the baseline are in C; " +
-		"on Debian, apt-get install musl-tools")
-}
-
-// gafferProgram is the gaffer that was given, or one built into dir.
-func gafferProgram(ctx context.Context, dir, given string) (string, error) {
-	if given != "" {
-		path, err := filepath.Abs(given)
-		if err != nil {
-			return "", fmt.Errorf("gaffer: %w", err)
-		}
-		if _, err := exec.LookPath(path); err != nil {
-			return "", fmt.Errorf("gaffer: %w", err)
-		}
-		return path, nil
-	}
-	path := filepath.Join(dir, "gaffer")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/gafferpm/gaffer/cmd/gaffer")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("gaffer: %s: %w", cmd, err)
-	}
-	return path, nil
+	return p, errors.Join(
+		program.Compile(ctx, p.compiler, p.child, program.Child),
+		program.Compile(ctx, p.compiler, p.baseline, baselineSource))
 }

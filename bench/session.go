@@ -12,6 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gafferpm/gaffer/bench/internal/machine"
+	"github.com/gafferpm/gaffer/bench/internal/program"
 )
 
 const (
@@ -27,7 +30,7 @@ const (
 type session struct {
 	contestant
 	work  work
-	board *board
+	board *program.Board
 	dir   string
 	cmd   *exec.Cmd
 	began int64
@@ -35,7 +38,7 @@ type session struct {
 }
 
 // start starts c with n children. Nothing is left in dir from before.
-func start(c contestant, b *board, dir string, w work) (*session, error) {
+func start(c contestant, b *program.Board, dir string, w work) (*session, error) {
 	s := &session{contestant: c, work: w, board: b, dir: filepath.Join(dir, c.name), gone: make(chan struct{})}
 	if err := errors.Join(os.RemoveAll(s.dir), os.Mkdir(s.dir, 0o700)); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.name, err)
@@ -49,12 +52,12 @@ func start(c contestant, b *board, dir string, w work) (*session, error) {
 		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}
 	defer output.Close()
-	b.clear()
+	b.Clear()
 	s.cmd = exec.Command(argv[0], argv[1:]...) // ended by its session, not by a context
 	s.cmd.Dir = s.dir
 	s.cmd.Stdout, s.cmd.Stderr = output, output
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a Ctrl-C is for the harness alone
-	s.began = now()
+	s.began = machine.Now()
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}
@@ -69,30 +72,32 @@ func (s *session) output() string { return filepath.Join(s.dir, "output") }
 
 // end kills what is left of the session and removes its files.
 func (s *session) end() error {
-	if err := endFamily(s.work.child); err != nil {
+	if err := machine.EndFamily(s.work.child); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	<-s.gone
-	reapAll()
+	machine.ReapAll()
 	return os.RemoveAll(s.dir)
 }
 
 // family lists the supervisor's processes and the children.
-func (s *session) family() (supervisors, children []relative) { return family(s.work.child) }
+func (s *session) family() (supervisors, children []machine.Relative) {
+	return machine.Family(s.work.child)
+}
 
 // awaitStarts waits until the board counts n starts.
 func (s *session) awaitStarts(ctx context.Context, n int) error {
 	deadline, look := time.Now().Add(upLimit), time.Now().Add(aliveEvery)
-	for s.board.started() < n {
+	for s.board.Started() < n {
 		switch t := time.Now(); {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case t.After(deadline):
-			return fmt.Errorf("%s: %d of %d starts after %v%s", s.name, s.board.started(), n, upLimit, s.lastWords())
+			return fmt.Errorf("%s: %d of %d starts after %v%s", s.name, s.board.Started(), n, upLimit, s.lastWords())
 		case t.After(look):
 			look = t.Add(aliveEvery)
 			if s.dead() {
-				return fmt.Errorf("%s: gone after %d of %d starts%s", s.name, s.board.started(), n, s.lastWords())
+				return fmt.Errorf("%s: gone after %d of %d starts%s", s.name, s.board.Started(), n, s.lastWords())
 			}
 		}
 		time.Sleep(lookEvery)

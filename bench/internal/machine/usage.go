@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package machine
 
 import (
 	"bufio"
@@ -13,24 +13,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usage is what the processes of a supervisor hold, summed.
-type usage struct {
-	pss, anon            int // KiB
-	procs, threads, open int
+// Usage is what the processes of a supervisor hold, summed.
+type Usage struct {
+	PSS, Anonymous int // KiB
+	Processes      int
+	Threads        int
+	Descriptors    int
 }
 
-// measure sums up what the processes hold. One that has just ended counts nothing.
-func measure(rs []relative) usage {
-	var u usage
+// Measure sums up what the processes hold. One that has just ended counts nothing.
+func Measure(rs []Relative) Usage {
+	var u Usage
 	for _, r := range rs {
-		dir := filepath.Join("/proc", strconv.Itoa(r.pid))
+		dir := filepath.Join("/proc", strconv.Itoa(r.PID))
 		rollup := fields(filepath.Join(dir, "smaps_rollup"))
-		u.pss += rollup["Pss"]
-		u.anon += rollup["Anonymous"]
-		u.threads += fields(filepath.Join(dir, "status"))["Threads"]
+		u.PSS += rollup["Pss"]
+		u.Anonymous += rollup["Anonymous"]
+		u.Threads += fields(filepath.Join(dir, "status"))["Threads"]
 		fds, _ := os.ReadDir(filepath.Join(dir, "fd"))
-		u.open += len(fds)
-		u.procs++
+		u.Descriptors += len(fds)
+		u.Processes++
 	}
 	return u
 }
@@ -54,26 +56,26 @@ func fields(path string) map[string]int {
 	return out
 }
 
-// cpuTime is the processor time of the processes so far in nanoseconds, threads
+// CPUTime is the processor time of the processes so far in nanoseconds, threads
 // that have ended included: each process has a clock of its own for that.
-func cpuTime(rs []relative) int64 {
+func CPUTime(rs []Relative) int64 {
 	const schedClock = 2 // CPUCLOCK_SCHED of the whole process
 	var sum int64
 	for _, r := range rs {
 		var t unix.Timespec
-		if unix.ClockGettime(int32(^r.pid<<3|schedClock), &t) == nil {
+		if unix.ClockGettime(int32(^r.PID<<3|schedClock), &t) == nil {
 			sum += t.Nano()
 		}
 	}
 	return sum
 }
 
-// switches counts the voluntary context switches of each thread so far: how
+// Switches counts the voluntary context switches of each thread so far: how
 // often it went to sleep, hence how often something woke it.
-func switches(rs []relative) map[int]int {
+func Switches(rs []Relative) map[int]int {
 	out := make(map[int]int)
 	for _, r := range rs {
-		dir := filepath.Join("/proc", strconv.Itoa(r.pid), "task")
+		dir := filepath.Join("/proc", strconv.Itoa(r.PID), "task")
 		tasks, _ := os.ReadDir(dir)
 		for _, t := range tasks {
 			if tid, err := strconv.Atoi(t.Name()); err == nil {
@@ -84,8 +86,8 @@ func switches(rs []relative) map[int]int {
 	return out
 }
 
-// machine describes in one line where the figures are from.
-func machine() string {
+// Describe describes in one line where the figures are from.
+func Describe() string {
 	cpu := "unknown processor"
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(info)) {

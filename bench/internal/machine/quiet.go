@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package machine
 
 import (
 	"context"
@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// quietEnough is the share of the machine that others may use while we measure.
-const quietEnough = 0.10
+// QuietEnough is the share of the machine that others may use while we measure.
+const QuietEnough = 0.10
 
-// pause waits for d, and then until others leave the machine alone, though not
+// Pause waits for d, and then until others leave the machine alone, though not
 // longer than limit. It returns the share of the machine that they used last.
-func pause(ctx context.Context, d, limit time.Duration) float64 {
+func Pause(ctx context.Context, d, limit time.Duration) float64 {
 	const look = 500 * time.Millisecond
-	sleep(ctx, d-look)
+	Sleep(ctx, d-look)
 	deadline := time.Now().Add(limit)
 	for {
-		share := othersShare(ctx, look)
-		if share < quietEnough || time.Now().After(deadline) || ctx.Err() != nil {
+		share := OthersShare(ctx, look)
+		if share < QuietEnough || time.Now().After(deadline) || ctx.Err() != nil {
 			return share
 		}
 	}
 }
 
-// othersShare is how much of the machine is used while we do nothing.
-func othersShare(ctx context.Context, d time.Duration) float64 {
+// OthersShare is how much of the machine is used while we do nothing.
+func OthersShare(ctx context.Context, d time.Duration) float64 {
 	before, _ := os.ReadFile("/proc/stat")
-	sleep(ctx, d)
+	Sleep(ctx, d)
 	after, _ := os.ReadFile("/proc/stat")
 	busy0, all0 := parseBusy(string(before))
 	busy1, all1 := parseBusy(string(after))
@@ -54,8 +54,8 @@ func parseBusy(stat string) (busy, all int) {
 	return busy, all
 }
 
-// sleep waits for d, or less when ctx is done.
-func sleep(ctx context.Context, d time.Duration) {
+// Sleep waits for d, or less when ctx is done.
+func Sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package machine
 
 import (
 	"bytes"
@@ -14,53 +14,54 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relative is a process that descends from the harness.
-type relative struct {
-	pid, parent int
-	state       byte
-	born        string // start time, which with the pid names a process
+// Relative is a process that descends from the harness.
+type Relative struct {
+	PID    int
+	parent int
+	state  byte
+	born   string // start time, which with the pid names a process
 }
 
-// adopt makes the harness the parent of orphaned descendants, so that those of
+// Adopt makes the harness the parent of orphaned descendants, so that those of
 // a supervisor that puts itself into the background, or dies first, stay ours.
-func adopt() error {
+func Adopt() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("subreaper: %w", err)
 	}
 	return nil
 }
 
-// parseStat reads the fields that relative needs from /proc/PID/stat. The name
+// parseStat reads the fields that Relative needs from /proc/PID/stat. The name
 // in it may hold blanks and parentheses, so the fields count from the last one.
-func parseStat(stat []byte) (relative, bool) {
+func parseStat(stat []byte) (Relative, bool) {
 	end := bytes.LastIndexByte(stat, ')')
 	if end < 0 {
-		return relative{}, false
+		return Relative{}, false
 	}
 	f := bytes.Fields(stat[end+1:])
 	if len(f) < 20 || len(f[0]) != 1 {
-		return relative{}, false
+		return Relative{}, false
 	}
 	pid, err := strconv.Atoi(string(bytes.TrimSpace(stat[:max(bytes.IndexByte(stat, '('), 0)])))
 	if err != nil {
-		return relative{}, false
+		return Relative{}, false
 	}
 	parent, err := strconv.Atoi(string(f[1]))
-	return relative{pid: pid, parent: parent, state: f[0][0], born: string(f[19])}, err == nil
+	return Relative{PID: pid, parent: parent, state: f[0][0], born: string(f[19])}, err == nil
 }
 
-func readStat(pid int) (relative, bool) {
+func readStat(pid int) (Relative, bool) {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return relative{}, false
+		return Relative{}, false
 	}
 	return parseStat(stat)
 }
 
-// family lists the living descendants of the harness, parents before children,
+// Family lists the living descendants of the harness, parents before children,
 // split into supervisors and children of the benchmark by what they execute.
-func family(child string) (supervisors, children []relative) {
-	kids := make(map[int][]relative)
+func Family(child string) (supervisors, children []Relative) {
+	kids := make(map[int][]Relative)
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
 		if pid, err := strconv.Atoi(e.Name()); err == nil {
@@ -74,8 +75,8 @@ func family(child string) (supervisors, children []relative) {
 		next := kids[todo[0]]
 		todo = todo[1:]
 		for _, r := range next {
-			todo = append(todo, r.pid)
-			exe, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(r.pid), "exe"))
+			todo = append(todo, r.PID)
+			exe, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(r.PID), "exe"))
 			switch {
 			case r.state == 'Z' || r.state == 'X' || err != nil:
 			case exe == child:
@@ -88,43 +89,43 @@ func family(child string) (supervisors, children []relative) {
 	return supervisors, children
 }
 
-// handle opens a pidfd of r and makes sure that it is still the same process.
-func (r relative) handle() (int, error) {
-	fd, err := unix.PidfdOpen(r.pid, 0)
+// Handle opens a pidfd of r and makes sure that it is still the same process.
+func (r Relative) Handle() (int, error) {
+	fd, err := unix.PidfdOpen(r.PID, 0)
 	if err != nil {
-		return -1, fmt.Errorf("process %d: %w", r.pid, err)
+		return -1, fmt.Errorf("process %d: %w", r.PID, err)
 	}
-	if again, ok := readStat(r.pid); !ok || again.born != r.born {
+	if again, ok := readStat(r.PID); !ok || again.born != r.born {
 		unix.Close(fd)
-		return -1, fmt.Errorf("process %d: %w", r.pid, unix.ESRCH)
+		return -1, fmt.Errorf("process %d: %w", r.PID, unix.ESRCH)
 	}
 	return fd, nil
 }
 
-// handles opens a pidfd of each process that still lives.
-func handles(rs []relative) []int {
+// Handles opens a pidfd of each process that still lives.
+func Handles(rs []Relative) []int {
 	fds := make([]int, 0, len(rs))
 	for _, r := range rs {
-		if fd, err := r.handle(); err == nil {
+		if fd, err := r.Handle(); err == nil {
 			fds = append(fds, fd)
 		}
 	}
 	return fds
 }
 
-func closeAll(fds []int) {
+func CloseAll(fds []int) {
 	for _, fd := range fds {
 		unix.Close(fd)
 	}
 }
 
-// send sends a signal to the process of a pidfd.
-func send(pidfd int, sig unix.Signal) error { return unix.PidfdSendSignal(pidfd, sig, nil, 0) }
+// Send sends a signal to the process of a pidfd.
+func Send(pidfd int, sig unix.Signal) error { return unix.PidfdSendSignal(pidfd, sig, nil, 0) }
 
-// waitGone waits until all the processes have ended and returns when it saw the
+// WaitGone waits until all the processes have ended and returns when it saw the
 // last one go. They are looked at one after the other: only the last counts,
 // and watching all at once would take time from those who are being measured.
-func waitGone(pidfds []int, limit time.Duration) (int64, error) {
+func WaitGone(pidfds []int, limit time.Duration) (int64, error) {
 	deadline := time.Now().Add(limit)
 	for _, fd := range pidfds {
 		for {
@@ -141,31 +142,31 @@ func waitGone(pidfds []int, limit time.Duration) (int64, error) {
 			}
 		}
 	}
-	return now(), nil
+	return Now(), nil
 }
 
-// endFamily kills every descendant, supervisors first so that they start
+// EndFamily kills every descendant, supervisors first so that they start
 // nothing anew.
-func endFamily(child string) error {
+func EndFamily(child string) error {
 	for range 100 {
-		supervisors, children := family(child)
+		supervisors, children := Family(child)
 		if len(supervisors)+len(children) == 0 {
 			return nil
 		}
-		for _, rs := range [][]relative{supervisors, children} {
-			fds := handles(rs)
+		for _, rs := range [][]Relative{supervisors, children} {
+			fds := Handles(rs)
 			for _, fd := range fds {
-				_ = send(fd, unix.SIGKILL) // it may have gone by itself
+				_ = Send(fd, unix.SIGKILL) // it may have gone by itself
 			}
-			_, _ = waitGone(fds, time.Second) // the next look tells who is left
-			closeAll(fds)
+			_, _ = WaitGone(fds, time.Second) // the next look tells who is left
+			CloseAll(fds)
 		}
 	}
 	return errors.New("some processes of the benchmark do not end")
 }
 
-// reapAll collects the orphans that became children of the harness.
-func reapAll() {
+// ReapAll collects the orphans that became children of the harness.
+func ReapAll() {
 	for {
 		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
 		if pid <= 0 && !errors.Is(err, unix.EINTR) {
