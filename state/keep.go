@@ -1,0 +1,135 @@
+package state
+
+import (
+	"context"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/gafferpm/gaffer"
+)
+
+// definition is what a source says of a template that is being applied. It becomes
+// part of the record together with what it has led to.
+type definition struct {
+	source string
+	file   *gaffer.Template
+	forced gaffer.Template // what will be in force
+}
+
+// batch is changes that are written together.
+type batch struct {
+	done chan struct{}
+	err  error
+}
+
+// Keep implements gaffer.Store. What is asked of it at the same time is written
+// together. What could not be written is written with the next changes.
+func (s *State) Keep(_ context.Context, kept []gaffer.Kept) error {
+	s.mu.Lock()
+	for _, k := range kept {
+		s.note(k)
+	}
+	s.mu.Unlock()
+	return s.save()
+}
+
+// note takes over a change. The lock is held.
+func (s *State) note(k gaffer.Kept) {
+	if k.Version < s.versions[k.Name] {
+		return
+	}
+	s.versions[k.Name] = k.Version
+	s.unsaved[k.Name] = true
+	if k.Wanted == nil {
+		delete(s.records, k.Name)
+		return
+	}
+	r := record{name: k.Name}
+	if old := s.records[k.Name]; old != nil {
+		r = *old
+	} else {
+		s.order++
+		r.Order = s.order
+	}
+	r.Template, r.Active, r.Count = k.Wanted.Template, k.Wanted.Active, k.Wanted.Count
+	r.Template.Files = nil // they are this process's
+	if d, ok := s.coming[k.Name]; ok && sameTemplate(&d.forced, &r.Template) {
+		r.Source, r.File = d.source, d.file
+	}
+	s.records[k.Name] = &r
+}
+
+// save returns when all records are in the database as they are now. Those who
+// come while another one writes are served together by the next.
+func (s *State) save() error {
+	s.mu.Lock()
+	if b := s.batch; b != nil {
+		s.mu.Unlock()
+		<-b.done
+		return b.err
+	}
+	b := &batch{done: make(chan struct{})}
+	s.batch = b
+	s.mu.Unlock()
+
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	s.batch = nil
+	changed := make(map[string]*record, len(s.unsaved))
+	for name := range s.unsaved {
+		changed[name] = s.records[name]
+	}
+	clear(s.unsaved)
+	s.mu.Unlock()
+
+	if b.err = s.write(changed); b.err != nil {
+		s.mu.Lock()
+		for name := range changed {
+			s.unsaved[name] = true
+		}
+		s.mu.Unlock()
+	}
+	close(b.done)
+	return b.err
+}
+
+// write puts records into the database, all of them or none; nil ones are removed.
+func (s *State) write(changed map[string]*record) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	values := make(map[string][]byte, len(changed))
+	for name, r := range changed {
+		if r == nil {
+			continue
+		}
+		text, err := r.encode()
+		if err != nil {
+			return fmt.Errorf("template %s: %w", name, err)
+		}
+		values[name] = seal(text)
+	}
+	err := safely(func() error {
+		return s.db.Update(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte(templatesBucket))
+			for name := range changed {
+				var err error
+				if value := values[name]; value != nil {
+					err = b.Put([]byte(name), value)
+				} else {
+					err = b.Delete([]byte(name))
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("state database: %w", err)
+	}
+	return nil
+}

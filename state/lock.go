@@ -1,0 +1,82 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// HeldError says who has the directory already.
+type HeldError struct {
+	Dir   string
+	PID   int       // 0: it has not said so yet
+	Start time.Time // since when
+}
+
+func (e *HeldError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("state directory %s: another daemon has it", e.Dir)
+	}
+	return fmt.Sprintf("state directory %s: a daemon has it, pid %d, since %s",
+		e.Dir, e.PID, e.Start.Local().Format(time.DateTime))
+}
+
+// holder is what is in the lock file.
+type holder struct {
+	PID   int       `json:"pid"`
+	Start time.Time `json:"start"`
+}
+
+// takeLock takes the lock of a directory until the file is closed, or the program
+// ends in whatever way. The file itself stays: one that is removed could be locked
+// by two.
+func takeLock(dir string) (*os.File, error) {
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, fileMode)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		defer f.Close()
+		h := readHolder(f)
+		return nil, &HeldError{Dir: dir, PID: h.PID, Start: h.Start}
+	}
+	if err == nil {
+		err = writeHolder(f)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func writeHolder(f *os.File) error {
+	text, err := json.Marshal(holder{PID: os.Getpid(), Start: time.Now().Truncate(time.Second)})
+	if err != nil {
+		return err
+	}
+	// On a full disk the lock holds all the same, only its holder is not named.
+	if err := f.Truncate(0); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	if _, err := f.WriteAt(append(text, '\n'), 0); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	return nil
+}
+
+// readHolder reads what may just be being written.
+func readHolder(f *os.File) (h holder) {
+	text, err := io.ReadAll(io.LimitReader(f, 1<<10))
+	if err != nil || json.Unmarshal(text, &h) != nil {
+		return holder{}
+	}
+	return h
+}
