@@ -159,6 +159,13 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // keptBuffer is the largest buffer that is used again.
 const keptBuffer = 64 << 10
 
+func giveBack(b *bytes.Buffer) {
+	if b.Cap() <= keptBuffer {
+		b.Reset()
+		buffers.Put(b)
+	}
+}
+
 // The values of headers that most answers have, made once.
 var (
 	jsonType = []string{"application/json"}
@@ -168,18 +175,20 @@ var (
 // reply answers with a value in JSON.
 func (c *call) reply(status int, v any) error {
 	b := buffers.Get().(*bytes.Buffer)
-	defer func() {
-		if b.Cap() <= keptBuffer {
-			b.Reset()
-			buffers.Put(b)
-		}
-	}()
+	defer giveBack(b)
 	if err := json.NewEncoder(b).Encode(v); err != nil {
-		b.Reset()
 		return fmt.Errorf("answer: %w", err)
 	}
 	c.send(status, b.Bytes())
 	return nil
+}
+
+// replyStatuses answers with how templates are.
+func (c *call) replyStatuses(status int, list []gaffer.Status) {
+	b := buffers.Get().(*bytes.Buffer)
+	defer giveBack(b)
+	b.Write(append(appendStatuses(b.AvailableBuffer(), list), '\n'))
+	c.send(status, b.Bytes())
 }
 
 // send answers with JSON.

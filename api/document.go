@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -90,7 +89,14 @@ func describe(r *route) string {
 }
 
 // inPath finds the parameters of a path.
-var inPath = regexp.MustCompile(`\{([a-z]+)(?:\.\.\.)?\}`)
+func inPath(path string) (names []string) {
+	for part := range strings.SplitSeq(path, "/") {
+		if name, ok := strings.CutPrefix(part, "{"); ok {
+			names = append(names, strings.TrimRight(name, ".}"))
+		}
+	}
+	return names
+}
 
 // pathParams says what the parameters of paths are.
 var pathParams = map[string]string{
@@ -103,9 +109,9 @@ var pathParams = map[string]string{
 
 func (s *Server) parameters(r *route) []*huma.Param {
 	var list []*huma.Param
-	for _, m := range inPath.FindAllStringSubmatch(r.path, -1) {
+	for _, name := range inPath(r.path) {
 		list = append(list, &huma.Param{
-			Name: m[1], In: "path", Required: true, Description: pathParams[m[1]],
+			Name: name, In: "path", Required: true, Description: pathParams[name],
 			Schema: &huma.Schema{Type: huma.TypeString},
 		})
 	}

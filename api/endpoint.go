@@ -106,10 +106,9 @@ func (e *endpoint) check() error {
 	if e.opts.TLS.ClientCA != "" && e.opts.TLS.Cert == "" {
 		return fmt.Errorf("certificates of clients need TLS: %w", gaffer.ErrInvalid)
 	}
-	named := e.opts.TLS.ClientCA != "" && len(e.opts.Users) > 0
-	if !e.opts.Insecure && !named && e.s.keys.empty() {
-		return fmt.Errorf("there is no key, so nobody could use it; make one over the unix socket first, "+
-			"or allow certificates of clients, or write insecure = true to allow everybody: %w", gaffer.ErrInvalid)
+	if !e.opts.Insecure && !e.named() && e.s.keys.store == nil {
+		return fmt.Errorf("nobody could use it, for there are neither keys nor certificates of clients; "+
+			"insecure = true would allow everybody: %w", gaffer.ErrInvalid)
 	}
 	if e.opts.TLS.Cert != "" {
 		certs, err := loadCertificates(e.opts.TLS, e.s.logger)
@@ -122,9 +121,15 @@ func (e *endpoint) check() error {
 	return nil
 }
 
+// named says whether certificates name callers.
+func (e *endpoint) named() bool { return e.opts.TLS.ClientCA != "" && len(e.opts.Users) > 0 }
+
 func (e *endpoint) warn() {
 	if e.opts.Insecure {
 		e.s.logger.Warn("endpoint: everybody who reaches it may do everything, for it is insecure", "address", e.opts.Address)
+	}
+	if !e.opts.Insecure && !e.named() && e.s.keys.empty() {
+		e.s.logger.Warn("endpoint: nobody can use it before there is a key", "address", e.opts.Address)
 	}
 	if e.certs == nil && !isLoopback(hostOf(e.opts.Address)) {
 		e.s.logger.Warn("endpoint: keys and answers cross the network in the clear, for it has no TLS", "address", e.opts.Address)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -101,19 +102,32 @@ func showStatus(c *call) error {
 	if err != nil {
 		return err
 	}
-	list, err := c.c.List(c.r.Context(), t)
+	list, err := statusOf(c.r.Context(), c.c, t)
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusOK, statuses(list))
+	c.replyStatuses(http.StatusOK, list)
+	return nil
 }
 
-func statuses(list []gaffer.Info) []gaffer.Status {
+// statusOf is how templates are. A Controller that can tell without telling of the
+// templates does.
+func statusOf(ctx context.Context, c gaffer.Controller, t gaffer.Target) ([]gaffer.Status, error) {
+	type teller interface {
+		Status(context.Context, gaffer.Target) ([]gaffer.Status, error)
+	}
+	if teller, ok := c.(teller); ok {
+		return teller.Status(ctx, t)
+	}
+	list, err := c.List(ctx, t)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]gaffer.Status, len(list))
 	for i := range list {
 		out[i] = list[i].Status
 	}
-	return out
+	return out, nil
 }
 
 func showStats(c *call) error {

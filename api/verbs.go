@@ -127,17 +127,17 @@ func (c *call) verbOf(body any, wanted *map[string]int, do func(gaffer.Target) e
 // answerStatus answers how templates are. What is not there any more, as a process
 // that was stopped, is left out.
 func (c *call) answerStatus(status int, t gaffer.Target, wanted map[string]int) error {
-	list, err := c.c.List(context.WithoutCancel(c.r.Context()), t)
+	list, err := statusOf(context.WithoutCancel(c.r.Context()), c.c, t)
 	if err != nil && !errors.Is(err, gaffer.ErrNotFound) {
 		return err
 	}
-	out := statuses(list)
-	for i := range out {
-		if n, ok := wanted[out[i].Name]; ok {
-			out[i].MaxProcesses = n // as it was asked for, though others may have asked since
+	for i := range list {
+		if n, ok := wanted[list[i].Name]; ok {
+			list[i].MaxProcesses = n // as it was asked for, though others may have asked since
 		}
 	}
-	return c.reply(status, out)
+	c.replyStatuses(status, list)
+	return nil
 }
 
 func acceptedUnless(done bool) int {

@@ -46,34 +46,36 @@ type poll struct {
 // longPoll answers with the events that are there, or else with the next, or
 // else, after the timeout, with none.
 func (f *Feed) longPoll(ctx context.Context, w http.ResponseWriter, events gaffer.Stream[gaffer.Event], since uint64, timeout time.Duration) error {
-	wait, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	found := poll{last: since}
-	for found.count < mostPolled {
-		if found.count+found.missed > 0 {
-			if events.Len() == 0 {
-				break
-			}
-			soon, cancel := context.WithTimeout(ctx, gatherTime)
-			defer cancel()
-			wait = soon
-		}
-		err := f.poll(wait, events, &found)
-		if err != nil && (wait.Err() != nil || errors.Is(err, io.EOF)) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-	}
+	err := f.collect(ctx, events, &found, timeout)
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errEnded) {
 		return nil // the client is gone
+	}
+	if err != nil {
+		return err
 	}
 	a := f.open(w, wholeJSON{}.contentType())
 	defer a.close()
 	a.buf = found.append(a.buffer())
 	a.flush()
 	return nil
+}
+
+// collect waits for an event, and takes those that wait behind it along.
+func (f *Feed) collect(ctx context.Context, events gaffer.Stream[gaffer.Event], found *poll, timeout time.Duration) error {
+	wait, cancel := context.WithTimeout(ctx, max(timeout, gatherTime))
+	defer cancel()
+	err := f.poll(wait, events, found)
+	soon, cancel := context.WithTimeout(ctx, gatherTime)
+	defer cancel()
+	for err == nil && found.count < mostPolled && events.Len() > 0 {
+		wait = soon
+		err = f.poll(wait, events, found)
+	}
+	if errors.Is(err, io.EOF) || wait.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // poll takes the next event.
