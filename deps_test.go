@@ -92,6 +92,7 @@ var imports = map[string]map[string]string{
 		"golang.org/x/sys/unix": "the system calls that the standard library lacks",
 	},
 	"internal/pubsub": {},
+	"webhook":         {module: "events, and the manager that has them"},
 	"state": {
 		module:             "what is kept, planned and applied",
 		"go.etcd.io/bbolt": "what is wanted, on the disk before it is acknowledged",

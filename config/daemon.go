@@ -93,7 +93,7 @@ type Webhook struct {
 	// Timeout is how long one post may take. Default: 10s.
 	Timeout gaffer.Duration `toml:"timeout"`
 	// MaxAttempts and MaxAge are how often and for how long an event is tried.
-	// Defaults: 15, 24h.
+	// Defaults: 100, 24h.
 	MaxAttempts int             `toml:"max_attempts"`
 	MaxAge      gaffer.Duration `toml:"max_age"`
 	// Headers are added to each post.
@@ -107,7 +107,7 @@ type Webhook struct {
 // The defaults of [webhook.NAME].
 const (
 	DefaultWebhookTimeout     = 10 * time.Second
-	DefaultWebhookMaxAttempts = 15
+	DefaultWebhookMaxAttempts = 100
 	DefaultWebhookMaxAge      = 24 * time.Hour
 )
 

@@ -90,7 +90,7 @@ cmd = "true"
 			},
 			{
 				Name: "file", URL: "http://127.0.0.1/", Target: "*", Secret: "from file", SecretFile: dir + "/secret",
-				Timeout: gaffer.Duration(10 * time.Second), MaxAttempts: 15, MaxAge: gaffer.Duration(24 * time.Hour),
+				Timeout: gaffer.Duration(10 * time.Second), MaxAttempts: 100, MaxAge: gaffer.Duration(24 * time.Hour),
 			},
 		},
 		Plugins: []config.Plugin{{Name: "map", Dir: dir + "/map"}},
