@@ -15,6 +15,9 @@ var (
 	// ErrUpgrade is the error of a request to Attach that is no WebSocket's: status
 	// 426.
 	ErrUpgrade = errors.New("upgrade required")
+	// ErrOrigin is the error of a WebSocket that the page of a strange host wants
+	// to open: status 403.
+	ErrOrigin = errors.New("origin not allowed")
 )
 
 // ParamError is what is wrong with one parameter of a request. It wraps

@@ -1,0 +1,113 @@
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"sync/atomic"
+
+	"github.com/coder/websocket"
+)
+
+// receiver is what others may know of the goroutine that receives input.
+type receiver struct {
+	frames  atomic.Int64 // messages that came
+	writing atomic.Bool  // the process has not yet taken one
+}
+
+// receive brings messages to the process until the connection ends. As long as
+// the process does not take one, no other is read: the client has to wait.
+func (a *attachment) receive(ctx, conn context.Context) {
+	buf := make([]byte, inputPiece)
+	for {
+		kind, message, err := a.conn.Reader(conn)
+		if err != nil {
+			return
+		}
+		a.frames.Add(1)
+		if kind == websocket.MessageBinary {
+			err = a.receiveBytes(ctx, message, buf)
+		} else {
+			err = a.receiveInput(ctx, message)
+		}
+		var broken *brokenError
+		switch {
+		case err == nil:
+		case errors.As(err, &broken):
+			return
+		default:
+			if a.sendJSON(conn, map[string]string{"error": err.Error()}) != nil {
+				return
+			}
+		}
+	}
+}
+
+// brokenError says that a message could not be read to its end.
+type brokenError struct{ error }
+
+// receiveBytes brings a message to stdin, piece by piece.
+func (a *attachment) receiveBytes(ctx context.Context, message io.Reader, buf []byte) (refused error) {
+	for {
+		n, err := message.Read(buf)
+		if n > 0 && refused == nil {
+			refused = a.input(ctx, "stdin", buf[:n])
+		}
+		if errors.Is(err, io.EOF) {
+			return refused
+		}
+		if err != nil {
+			return &brokenError{err}
+		}
+	}
+}
+
+// input is a message for a stream by its label.
+type input struct {
+	Label  string  `json:"label"` // "" is stdin
+	Data   *string `json:"data"`
+	Base64 []byte  `json:"base64"`
+}
+
+func (a *attachment) receiveInput(ctx context.Context, message io.Reader) error {
+	text, err := io.ReadAll(message)
+	if err != nil {
+		return &brokenError{err}
+	}
+	in, data, err := readInput(text)
+	if err != nil {
+		return err
+	}
+	return a.input(ctx, in, data)
+}
+
+// readInput reads a message for a stream.
+func readInput(text []byte) (label string, data []byte, err error) {
+	var in input
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return "", nil, invalidf("input: %v", err)
+	}
+	switch {
+	case d.More():
+		return "", nil, invalidf("input: want one JSON object")
+	case (in.Data == nil) == (in.Base64 == nil):
+		return "", nil, invalidf("input: want data or base64")
+	}
+	if in.Label == "" {
+		in.Label = "stdin"
+	}
+	if in.Data != nil {
+		return in.Label, []byte(*in.Data), nil
+	}
+	return in.Label, in.Base64, nil
+}
+
+func (a *attachment) input(ctx context.Context, label string, data []byte) error {
+	a.writing.Store(true)
+	defer a.writing.Store(false)
+	return a.controller.Write(ctx, a.process.target, label, data)
+}
