@@ -39,6 +39,10 @@ is a member of group jobs; jobs:* is the target for all of it.`,
 			if asJSON {
 				return s.json(groups)
 			}
+			if len(groups) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no groups; a template named jobs:mail makes one")
+				return nil
+			}
 			groupTable(groups).print(s)
 			return s.Flush()
 		},

@@ -58,6 +58,10 @@ func newKeysList() *cobra.Command {
 			if asJSON {
 				return s.json(keys)
 			}
+			if len(keys) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no keys; `gaffer keys add NAME` makes one")
+				return nil
+			}
 			keyTable(keys, s.now).print(s)
 			return s.Flush()
 		},

@@ -54,20 +54,21 @@ func execute(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return exitError
 	}
-	fmt.Fprintf(os.Stderr, "gaffer: %s%s\n", cleanLines(err.Error()), hint(cmd, err))
+	fmt.Fprintf(os.Stderr, "gaffer: %s%s\n", said(err), hint(cmd, err))
 	if errors.Is(err, client.ErrNoDaemon) {
 		return exitNoDaemon
 	}
 	return exitError
 }
 
-// cleanLines is a message, which may have come from elsewhere, as it can be shown.
-func cleanLines(message string) string {
-	lines := strings.Split(message, "\n")
+// said is an error, some of which may have come from elsewhere, as it can be shown;
+// where there are several, each in a line.
+func said(err error) string {
+	lines := strings.Split(err.Error(), "\n")
 	for i := range lines {
 		lines[i] = console.Clean(lines[i])
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(lines, "\ngaffer: ")
 }
 
 // statusError is an exit status that needs no words: they were said already.

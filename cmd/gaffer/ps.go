@@ -75,6 +75,30 @@ const nothingDefined = "no templates; `gaffer add`, `gaffer apply` and `gaffer l
 // use is what processes use, by pid.
 type use map[int]gaffer.ProcessStats
 
+// withFamily is what a process uses together with all that it has started.
+func withFamily(p gaffer.ProcessStats) gaffer.ProcessStats {
+	for _, child := range p.Children {
+		c := withFamily(child)
+		p.CPU += c.CPU
+		p.CPUTime += c.CPUTime
+		p.RSS += c.RSS
+		p.VMS += c.VMS
+		p.Mem += c.Mem
+		p.Threads += c.Threads
+		p.FDs = int(sumKnown(int64(p.FDs), int64(c.FDs)))
+		p.Read, p.Written = sumKnown(p.Read, c.Read), sumKnown(p.Written, c.Written)
+	}
+	return p
+}
+
+// sumKnown adds numbers, of which a negative one is not known.
+func sumKnown(a, b int64) int64 {
+	if a < 0 || b < 0 {
+		return -1
+	}
+	return a + b
+}
+
 // statusesAndUse asks for statuses, and at the same time for what processes use.
 func statusesAndUse(ctx context.Context, c *client.Client, targets []gaffer.Target, withStats bool) ([]gaffer.Status, use, error) {
 	if !withStats {
@@ -129,6 +153,7 @@ func psRow(name string, state gaffer.State, p gaffer.Process, used use, now time
 	if p.PID != 0 {
 		row[2].text, row[3].text = strconv.Itoa(p.PID), uptime(now, p.Since)
 		if u, ok := used[p.PID]; ok {
+			u = withFamily(u)
 			cpu, mem = percent(u.CPU), size(u.RSS)
 		}
 	}
@@ -204,8 +229,13 @@ func exitInWords(e *gaffer.Exit) string {
 	return "exit status " + strconv.Itoa(e.Status)
 }
 
-// ago is "12s ago".
-func ago(now, then time.Time) string { return console.Span(now.Sub(then)) + " ago" }
+// ago is "12s ago", or "just now".
+func ago(now, then time.Time) string {
+	if d := now.Sub(then); d >= time.Second {
+		return console.Span(d) + " ago"
+	}
+	return "just now"
+}
 
 // in is "in 4.2s", or "now".
 func in(now, then time.Time) string {

@@ -162,6 +162,9 @@ func statsTable(list []gaffer.Stats, children bool) *table {
 		}
 		slices.SortFunc(st.Processes, func(a, b gaffer.ProcessStats) int { return cmp.Compare(a.Slot, b.Slot) })
 		for _, p := range st.Processes {
+			if !children {
+				p = withFamily(p)
+			}
 			t.add(statsRow(slotName(st.Name, p.Slot), p)...)
 			if children {
 				t.addChildren(p.Children, "")
@@ -177,13 +180,16 @@ func (t *table) addChildren(children []gaffer.ProcessStats, indent string) {
 		if i == len(children)-1 {
 			branch, below = "└─ ", "   "
 		}
-		t.add(statsRow(indent+branch+"", child)...)
+		t.add(statsRow(indent+branch+child.Command, child)...)
 		t.addChildren(child.Children, indent+below)
 	}
 }
 
 func sumRow(st gaffer.Stats) []cell {
 	row := []cell{{st.Name, bold}, text(strconv.Itoa(len(st.Processes)) + "×"), text(percent(st.CPU)), text(size(st.RSS)), text(percent(st.Mem))}
+	if len(st.Processes) == 0 {
+		row = []cell{text(st.Name), text("-"), text("-"), text("-"), text("-")}
+	}
 	for len(row) < 13 {
 		row = append(row, text(""))
 	}

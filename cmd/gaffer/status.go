@@ -203,7 +203,7 @@ func (r *report) show(s *screen) {
 	st := r.status
 	s.paint(st.Name, bold)
 	_, _ = s.WriteString(" ")
-	state, meaning := r.inWords()
+	state, meaning := r.inWords(s.now)
 	s.paint(state, stateColor(st.State))
 	_, _ = s.WriteString(meaning + "\n")
 	t := &table{indent: 2, columns: []column{{}, {}}}

@@ -10,7 +10,7 @@ import (
 )
 
 // inWords is the state of the template, and what that means.
-func (r *report) inWords() (state, meaning string) {
+func (r *report) inWords(now time.Time) (state, meaning string) {
 	st := r.status
 	start := fmt.Sprintf("`gaffer start %s`", st.Name)
 	switch st.State {
@@ -24,9 +24,9 @@ func (r *report) inWords() (state, meaning string) {
 	case gaffer.Stopping:
 		return "is stopping", ""
 	case gaffer.InBackoff:
-		return "is in back-off", ": it crashed and is tried again after a pause"
+		return "is in back-off", ": " + r.cause() + "; tried again " + in(now, nextTry(st))
 	case gaffer.InFlapping:
-		return "is flapping", ": it crashes too often, so it pauses"
+		return "is flapping", ": it crashes too often, so it pauses; tried again " + in(now, nextTry(st))
 	case gaffer.Failed:
 		return "has failed", ": it crashed too often and was given up; " + start + " tries again"
 	case gaffer.Stopped:
@@ -42,7 +42,9 @@ func (r *report) inWords() (state, meaning string) {
 func (r *report) facts(s *screen) facts {
 	st := r.status
 	var f facts
-	f.add("reason", r.reason())
+	if reason := r.reason(); reason != r.exitReason() && st.State != gaffer.InBackoff {
+		f.add("reason", reason)
+	}
 	if at := nextTry(st); !at.IsZero() {
 		f.add("next try", fmt.Sprintf("%s, at %s", in(s.now, at), clock(s.now, at)))
 	}
@@ -66,7 +68,23 @@ func (r *report) facts(s *screen) facts {
 	return f
 }
 
-// reason is why it is not running, unless the last exit says the same.
+// cause is the reason for a pause.
+func (r *report) cause() string {
+	if reason := r.reason(); reason != "" {
+		return reason
+	}
+	return "it crashed"
+}
+
+// exitReason is how the last process ended, "" when none has.
+func (r *report) exitReason() string {
+	if p := exitedLast(r.status); p != nil {
+		return exitInWords(p.LastExit)
+	}
+	return ""
+}
+
+// reason is why it is not running.
 func (r *report) reason() string {
 	st := r.status
 	if st.Reason != "" {
@@ -118,9 +136,25 @@ func exitedLast(st gaffer.Status) *gaffer.Process {
 // commandOf is what a template runs.
 func commandOf(t gaffer.Template) string {
 	if t.Shell {
-		return "sh -c " + t.Cmd
+		return "sh -c " + shellWord(t.Cmd)
 	}
-	return strings.Join(append([]string{t.Cmd}, t.Args...), " ")
+	words := make([]string, 0, 1+len(t.Args))
+	words = append(words, t.Cmd)
+	for _, arg := range t.Args {
+		words = append(words, shellWord(arg))
+	}
+	return strings.Join(words, " ")
+}
+
+// shellWord is a word as a shell, and a file of gaffer's, would have to be given it.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-+=./:,@%$", r)
+	}
+	if s != "" && strings.TrimFunc(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // defined is where the template comes from, and what of it was changed since.

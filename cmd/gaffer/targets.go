@@ -201,6 +201,8 @@ func inWords(st gaffer.Status) string {
 	switch {
 	case st.State == gaffer.Stopped && st.Running == 0:
 		return string(st.State)
+	case st.State == gaffer.Running && st.MaxProcesses == 0:
+		return "scaled to 0"
 	case st.MaxProcesses == 1 && st.Running == 1, st.State == gaffer.Failed:
 		return string(st.State)
 	}
@@ -215,7 +217,7 @@ func mustSelect(ctx context.Context, c *client.Client, target gaffer.Target, fol
 	}
 	_, err := statuses(ctx, c, []gaffer.Target{target})
 	if err != nil && follow && errors.Is(err, gaffer.ErrNotFound) && target[0] > '9' {
-		fmt.Fprintf(os.Stderr, "gaffer: %s; waiting for it\n", cleanLines(err.Error()))
+		fmt.Fprintf(os.Stderr, "gaffer: %s; waiting for it\n", said(err))
 		return nil
 	}
 	return err

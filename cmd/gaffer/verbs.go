@@ -114,14 +114,15 @@ func (v *verb) report(cmd *cobra.Command, c *client.Client, targets []gaffer.Tar
 			return err
 		}
 		all = append(all, list...)
+		for _, st := range list {
+			if !v.json {
+				s.outcome(target, v.said, st)
+			}
+		}
 	}
 	if v.json {
 		if err := s.json(all); err != nil {
 			return err
-		}
-	} else {
-		for _, st := range all {
-			s.outcome(st)
 		}
 	}
 	if err := s.Flush(); err != nil {
@@ -138,12 +139,17 @@ func (v *verb) report(cmd *cobra.Command, c *client.Client, targets []gaffer.Tar
 	return nil
 }
 
-// outcome prints how a template is after something was done to it.
-func (s *screen) outcome(st gaffer.Status) {
+// outcome prints how a template is after something was done to it, or to one of
+// its processes.
+func (s *screen) outcome(target gaffer.Target, said string, st gaffer.Status) {
+	if !target.Matches(st.Name, 0, 0) {
+		s.paint(string(target), bold)
+		_, _ = s.WriteString(": " + said + "; ")
+	}
 	s.paint(st.Name, bold)
 	_, _ = s.WriteString(": ")
 	s.paint(inWords(st), stateColor(st.State))
-	if st.State != gaffer.Running {
+	if st.State != gaffer.Running && st.State != gaffer.Starting {
 		if why := idle(st, s.now); why != "" {
 			_, _ = s.WriteString(": ")
 			s.paint(why, plain)

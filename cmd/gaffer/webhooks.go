@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,10 @@ could not be delivered and were given up.`,
 			s := newScreen(cmd)
 			if asJSON {
 				return s.json(hooks)
+			}
+			if len(hooks) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no webhooks; [webhook.NAME] in the daemon's configuration makes one")
+				return nil
 			}
 			s.webhooks(hooks)
 			return s.Flush()
