@@ -67,6 +67,10 @@ type refusal struct {
 func (r *refusal) Error() string   { return r.text }
 func (r *refusal) Unwrap() []error { return r.causes }
 
+func invalidf(format string, a ...any) error {
+	return &refusal{text: fmt.Sprintf(format, a...), causes: []error{gaffer.ErrInvalid}}
+}
+
 // final says that asking the same again will have the same answer.
 func (r *refusal) final() bool {
 	switch r.status {
@@ -87,6 +91,29 @@ type problem struct {
 	} `json:"errors"`
 }
 
+// text is what a problem says. The details, where they say more than the whole
+// does, are told one in a line, as a template's faults are.
+func (p *problem) text() string {
+	complete := p.Detail != ""
+	var lines []string
+	for _, e := range p.Errors {
+		place, field, _ := strings.Cut(e.Location, ".")
+		line := e.Message
+		if field != "" && place != "path" {
+			line = field + ": " + line
+		}
+		lines = append(lines, line)
+		complete = complete && strings.Contains(p.Detail, line) && !strings.HasPrefix(p.Detail, e.Location)
+	}
+	switch {
+	case !complete && len(lines) > 0:
+		return strings.Join(lines, "\n")
+	case p.Detail != "":
+		return p.Detail
+	}
+	return p.Title
+}
+
 // largestProblem is how much of an error's answer is read, in bytes.
 const largestProblem = 1 << 20
 
@@ -98,7 +125,7 @@ func (c *Client) refused(resp *http.Response) error {
 	if err != nil || !strings.HasSuffix(kind, "json") || json.Unmarshal(body, &p) != nil {
 		p = problem{}
 	}
-	r := &refusal{text: p.Detail, status: resp.StatusCode}
+	r := &refusal{text: p.text(), status: resp.StatusCode}
 	if sort := sorts[p.Code]; sort != nil {
 		r.causes = append(r.causes, sort)
 	} else if sort := statuses[resp.StatusCode]; sort != nil {
@@ -109,9 +136,6 @@ func (c *Client) refused(resp *http.Response) error {
 			fault := &refusal{text: e.Message, causes: []error{gaffer.ErrInvalid}}
 			r.causes = append(r.causes, &gaffer.FieldError{Field: field, Err: fault})
 		}
-	}
-	if r.text == "" {
-		r.text = p.Title
 	}
 	if r.text == "" {
 		r.text = fmt.Sprintf("%s: answered %s", c.host, resp.Status)

@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"sync"
-	"time"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -23,12 +19,6 @@ const (
 	// firstRead is how much room an answer has from the start, whatever length it
 	// claims to have.
 	firstRead = 1 << 20
-	// longest is how long the daemon is asked to wait when nothing else limits it.
-	longest = 24 * time.Hour
-	// slack is how long an answer may take that is due.
-	slack = 2 * time.Second
-	// promptness is how long an answer may take that nothing need be waited for.
-	promptness = 30 * time.Second
 )
 
 // call is a request that has not been sent.
@@ -39,6 +29,7 @@ type call struct {
 	accept string
 	body   any    // sent as JSON, unless nil
 	raw    []byte // sent as it is, unless nil
+	again  bool   // of an order: to give it twice is to give it once
 }
 
 // of is the path of something below a target. What is no target is told here,
@@ -144,85 +135,4 @@ func (c *Client) decode(body []byte, into any) error {
 		return fmt.Errorf("%s: answer: %w", c.host, err)
 	}
 	return nil
-}
-
-// answer is how an order was answered.
-type answer struct {
-	status int
-	body   []byte
-	err    error
-}
-
-// order asks for something to be done and waits for it as long as ctx does. What
-// was written before ctx ended is done, whether or not anybody waits for it.
-func (c *Client) order(ctx context.Context, r call) ([]byte, error) {
-	patience, ended := longest, ctx.Err() != nil
-	if deadline, ok := ctx.Deadline(); ok {
-		patience = time.Until(deadline)
-	}
-	if !ended && patience > 0 {
-		r.query = withWait(r.query, patience)
-	}
-	asked, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer hangUp()
-	written := make(chan struct{})
-	var once sync.Once
-	asked = httptrace.WithClientTrace(asked, &httptrace.ClientTrace{
-		WroteRequest: func(httptrace.WroteRequestInfo) { once.Do(func() { close(written) }) },
-	})
-	answered := make(chan answer, 1)
-	go func() {
-		var a answer
-		a.status, a.body, a.err = c.exchange(asked, r)
-		answered <- a
-	}()
-	select {
-	case a := <-answered:
-		return a.body, verdict(ctx, a)
-	case <-ctx.Done():
-	}
-	limit := slack
-	if ended {
-		limit = promptness
-	}
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	if !ended && errors.Is(ctx.Err(), context.Canceled) {
-		// Nobody wants the answer any more, but what was asked for is to be done.
-		select {
-		case <-written:
-			return nil, ctx.Err()
-		case a := <-answered:
-			return a.body, verdict(ctx, a)
-		case <-timer.C:
-			return nil, ctx.Err()
-		}
-	}
-	select {
-	case a := <-answered:
-		return a.body, verdict(ctx, a)
-	case <-timer.C:
-		return nil, ctx.Err()
-	}
-}
-
-// withWait is a query that also says how long to wait.
-func withWait(query url.Values, wait time.Duration) url.Values {
-	q := url.Values{"wait": {max(wait.Round(time.Millisecond), time.Millisecond).String()}}
-	for k, v := range query {
-		q[k] = v
-	}
-	return q
-}
-
-// verdict is what an answer says of an order: nothing when it is done, the
-// context's error when it is only being done.
-func verdict(ctx context.Context, a answer) error {
-	switch {
-	case a.err == nil && a.status == http.StatusAccepted:
-		return ctx.Err()
-	case errors.Is(a.err, context.DeadlineExceeded) && ctx.Err() != nil:
-		return ctx.Err()
-	}
-	return a.err
 }

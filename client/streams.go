@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gafferpm/gaffer"
@@ -33,6 +34,11 @@ func (c *Client) Monitor(ctx context.Context, target gaffer.Target, interval tim
 
 // Subscribe implements gaffer.Controller.
 func (c *Client) Subscribe(ctx context.Context, target gaffer.Target, how gaffer.EventOptions) (gaffer.Stream[gaffer.Event], error) {
+	for _, k := range how.Kinds {
+		if strings.Contains(string(k), ",") { // which would be two on the way
+			return nil, invalidf("event kind %q: unknown; want one of %v", k, gaffer.Kinds())
+		}
+	}
 	return open(ctx, c, target, newHappenings(target, how))
 }
 

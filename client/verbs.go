@@ -25,7 +25,7 @@ func (c *Client) Update(ctx context.Context, t gaffer.Template) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.order(ctx, call{method: http.MethodPut, path: path, body: t})
+	_, err = c.order(ctx, call{method: http.MethodPut, path: path, body: t, again: true})
 	return err
 }
 
@@ -35,18 +35,18 @@ func (c *Client) Remove(ctx context.Context, target gaffer.Target) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.order(ctx, call{method: http.MethodDelete, path: path})
+	_, err = c.order(ctx, call{method: http.MethodDelete, path: path, again: true})
 	return err
 }
 
 // Start implements gaffer.Controller.
 func (c *Client) Start(ctx context.Context, target gaffer.Target) error {
-	return c.verb(ctx, target, "/start", nil)
+	return c.verb(ctx, target, call{path: "/start", again: true})
 }
 
 // Stop implements gaffer.Controller.
 func (c *Client) Stop(ctx context.Context, target gaffer.Target) error {
-	return c.verb(ctx, target, "/stop", nil)
+	return c.verb(ctx, target, call{path: "/stop", again: true})
 }
 
 // Restart implements gaffer.Controller.
@@ -55,12 +55,12 @@ func (c *Client) Restart(ctx context.Context, target gaffer.Target, how gaffer.R
 	if how == gaffer.Overlap {
 		body = map[string]string{"mode": "overlap"}
 	}
-	return c.verb(ctx, target, "/restart", body)
+	return c.verb(ctx, target, call{path: "/restart", body: body})
 }
 
 // Signal implements gaffer.Controller.
 func (c *Client) Signal(ctx context.Context, target gaffer.Target, sig gaffer.Signal) error {
-	return c.verb(ctx, target, "/signal", map[string]gaffer.Signal{"signal": sig})
+	return c.verb(ctx, target, call{path: "/signal", body: map[string]gaffer.Signal{"signal": sig}})
 }
 
 // Scale implements gaffer.Controller.
@@ -84,22 +84,21 @@ func (c *Client) Scale(ctx context.Context, target gaffer.Target, change gaffer.
 	return wanted, err
 }
 
-func (c *Client) verb(ctx context.Context, target gaffer.Target, what string, body any) error {
-	path, err := of(target, what)
+// verb gives an order about a target. The path of r begins behind that.
+func (c *Client) verb(ctx context.Context, target gaffer.Target, r call) error {
+	path, err := of(target, r.path)
 	if err != nil {
 		return err
 	}
-	_, err = c.order(ctx, call{method: http.MethodPost, path: path, body: body})
+	r.method, r.path = http.MethodPost, path
+	_, err = c.order(ctx, r)
 	return err
 }
 
 // sendable says what of a template can't be sent to another program.
 func sendable(t gaffer.Template) error {
 	if len(t.Files) > 0 {
-		return &refusal{
-			text:   "template " + t.Name + ": files can only be passed on by the program that has them open",
-			causes: []error{gaffer.ErrInvalid},
-		}
+		return invalidf("template %s: files can only be passed on by the program that has them open", t.Name)
 	}
 	return nil
 }

@@ -22,14 +22,14 @@ var contextCases = []aCase{
 func (b *bench) lingers(name string) (let func()) {
 	b.Helper()
 	file := filepath.Join(b.TempDir(), "let")
-	b.add(name, "trap 'while [ ! -e "+file+" ]; do sleep 0.02; done; exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done")
-	b.written(gaffer.Target(name), "ready")
 	let = func() {
 		if err := os.WriteFile(file, nil, 0o644); err != nil {
 			b.Error(err)
 		}
 	}
 	b.Cleanup(let)
+	b.add(name, "trap 'while [ ! -e "+file+" ]; do sleep 0.02; done; exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done")
+	b.written(gaffer.Target(name), "ready")
 	return let
 }
 

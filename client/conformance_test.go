@@ -1,0 +1,16 @@
+package client_test
+
+import (
+	"testing"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/gaffertest"
+)
+
+func TestClientOverUnixSocketConforms(t *testing.T) {
+	gaffertest.Run(t, func(t *testing.T) gaffer.Controller { return newDaemon(t).overUnix(t) })
+}
+
+func TestClientOverTLSConforms(t *testing.T) {
+	gaffertest.Run(t, func(t *testing.T) gaffer.Controller { return newDaemon(t).overTLS(t, "admin", "") })
+}
