@@ -17,8 +17,9 @@ import (
 type endpoint struct {
 	s        *Server
 	opts     *Endpoint
+	address  string // as it is told
 	unix     bool
-	listener net.Listener
+	listener *limitedListener
 	certs    *certificates // nil: no TLS
 	http     *http.Server
 	done     chan struct{} // closed when it serves no more; nil before it does
@@ -36,27 +37,26 @@ type connKey struct{}
 // listen opens an endpoint.
 func (s *Server) listen(opts *Endpoint) (*endpoint, error) {
 	path, unix := strings.CutPrefix(opts.Address, "unix://")
-	e := &endpoint{s: s, opts: opts, unix: unix}
+	e := &endpoint{s: s, opts: opts, address: opts.Address, unix: unix}
 	if opts.Listener != nil {
 		_, e.unix = opts.Listener.(*net.UnixListener)
+		e.address = opts.Listener.Addr().String()
 	}
 	if err := e.check(); err != nil {
-		return nil, fmt.Errorf("endpoint %s: %w", opts.Address, err)
+		return nil, fmt.Errorf("endpoint %s: %w", e.address, err)
 	}
-	var err error
+	l, err := opts.Listener, error(nil)
 	switch {
-	case opts.Listener != nil:
-		e.listener = opts.Listener
+	case l != nil:
 	case unix:
-		e.listener, err = listenUnix(path, opts.Mode)
+		l, err = listenUnix(path, opts.Mode)
 	default:
-		e.listener, err = net.Listen("tcp", opts.Address)
+		l, err = net.Listen("tcp", opts.Address)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("endpoint %s: %w", opts.Address, err)
+		return nil, fmt.Errorf("endpoint %s: %w", e.address, err)
 	}
-	limited := &limitedListener{Listener: e.listener, limit: int64(s.connections()), logger: s.logger}
-	e.listener = limited
+	e.listener = &limitedListener{Listener: l, limit: int64(s.connections()), logger: s.logger}
 	e.http = e.server()
 	return e, nil
 }
@@ -90,7 +90,7 @@ func (e *endpoint) serve() {
 			err = e.http.Serve(e.listener)
 		}
 		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			e.s.logger.Error("endpoint", "address", e.opts.Address, "error", err)
+			e.s.logger.Error("endpoint", "address", e.address, "error", err)
 		}
 	}()
 }
@@ -126,13 +126,13 @@ func (e *endpoint) named() bool { return e.opts.TLS.ClientCA != "" && len(e.opts
 
 func (e *endpoint) warn() {
 	if e.opts.Insecure {
-		e.s.logger.Warn("endpoint: everybody who reaches it may do everything, for it is insecure", "address", e.opts.Address)
+		e.s.logger.Warn("endpoint: everybody who reaches it may do everything, for it is insecure", "address", e.address)
 	}
 	if !e.opts.Insecure && !e.named() && e.s.keys.empty() {
-		e.s.logger.Warn("endpoint: nobody can use it before there is a key", "address", e.opts.Address)
+		e.s.logger.Warn("endpoint: nobody can use it before there is a key", "address", e.address)
 	}
-	if e.certs == nil && !isLoopback(hostOf(e.opts.Address)) {
-		e.s.logger.Warn("endpoint: keys and answers cross the network in the clear, for it has no TLS", "address", e.opts.Address)
+	if e.certs == nil && !isLoopback(hostOf(e.address)) {
+		e.s.logger.Warn("endpoint: keys and answers cross the network in the clear, for it has no TLS", "address", e.address)
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gafferpm/gaffer"
@@ -29,7 +31,8 @@ type Server struct {
 
 	counters counters
 
-	open []*endpoint // between Start and Stop, which are not called at the same time
+	mu   sync.Mutex // guards open
+	open []*endpoint
 }
 
 var _ gaffer.App = (*Server)(nil)
@@ -119,12 +122,21 @@ func (s *Server) Start(context.Context, *gaffer.Manager) error {
 			s.close()
 			return err
 		}
+		s.mu.Lock()
 		s.open = append(s.open, e)
+		s.mu.Unlock()
 	}
-	for _, e := range s.open {
+	for _, e := range s.endpoints() {
 		e.serve()
 	}
 	return nil
+}
+
+// endpoints are those that are open.
+func (s *Server) endpoints() []*endpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.open)
 }
 
 // Restart implements gaffer.App: it reads the keys again. Endpoints stay open, for
@@ -137,14 +149,14 @@ func (s *Server) Restart(context.Context) error { return s.keys.load() }
 func (s *Server) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Drain)
 	defer cancel()
-	for _, e := range s.open {
+	for _, e := range s.endpoints() {
 		e.http.SetKeepAlivesEnabled(false)
 		_ = e.listener.Close() // no more connections; the server's own Close says it again
 	}
 	_ = s.feed.Drain(ctx) // what has not ended by then is cut
 	var errs []error
-	for _, e := range s.open {
-		if err := e.http.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	for _, e := range s.endpoints() {
+		if err := e.http.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}
@@ -154,13 +166,15 @@ func (s *Server) Stop(ctx context.Context) error {
 
 // close cuts what is open.
 func (s *Server) close() {
-	for _, e := range s.open {
+	for _, e := range s.endpoints() {
 		_ = e.http.Close()
 		_ = e.listener.Close()
 		if e.done != nil {
 			<-e.done
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.open = nil
 }
 

@@ -24,6 +24,7 @@ type Version struct {
 
 func serviceRoutes() []route {
 	return []route{
+		metricsRoute(),
 		{
 			method: "GET", path: "/healthz", role: Nobody, handle: ping,
 			id: "health", summary: "Whether the daemon answers", answer: Pong{},

@@ -42,7 +42,7 @@ func streamRoutes() []route {
 	write.audit, write.raw, write.answer = "send", "application/octet-stream", Written{}
 	attach := stream("GET", "/v1/processes/{target}/attach", "attach",
 		"A WebSocket to one process, both ways", Operator, streamAttach)
-	attach.status = 101
+	attach.status, attach.audit = http.StatusSwitchingProtocols, "attach"
 	return []route{events, stats, logs, read, write, attach}
 }
 
@@ -52,16 +52,11 @@ type Written struct {
 }
 
 func streamEvents(c *call) error { return c.s.feed.Events(c.w, c.r, c.c) }
-func streamStats(*call) error    { return errUnsupported }
-func streamLogs(*call) error     { return errUnsupported }
+func streamStats(c *call) error  { return c.s.feed.Stats(c.w, c.r, c.c) }
+func streamLogs(c *call) error   { return c.s.feed.Logs(c.w, c.r, c.c) }
 
-func streamRaw(c *call) error {
-	return c.labelled(nil)
-}
-
-func streamWrite(c *call) error {
-	return c.labelled(nil)
-}
+func streamRaw(c *call) error   { return c.labelled(c.s.feed.Raw) }
+func streamWrite(c *call) error { return c.labelled(c.s.feed.Write) }
 
 func (c *call) labelled(serve func(http.ResponseWriter, *http.Request, gaffer.Controller, gaffer.Target, string) error) error {
 	t, err := c.target()
@@ -69,12 +64,14 @@ func (c *call) labelled(serve func(http.ResponseWriter, *http.Request, gaffer.Co
 		return err
 	}
 	c.note = c.r.PathValue("label")
-	if serve == nil {
-		return errUnsupported
-	}
 	return serve(c.w, c.r, c.c, t, c.r.PathValue("label"))
 }
 
 func streamAttach(c *call) error {
-	return errUnsupported
+	t, err := c.target()
+	if err != nil {
+		return err
+	}
+	c.code = http.StatusSwitchingProtocols
+	return c.s.feed.Attach(c.w, c.r, c.c, t)
 }

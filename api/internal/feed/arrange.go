@@ -140,4 +140,3 @@ func lastOfEach(list []gaffer.Output, n int, raw bool) []gaffer.Output {
 	slices.Reverse(kept)
 	return kept
 }
-

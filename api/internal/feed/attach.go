@@ -71,8 +71,9 @@ type attachment struct {
 	process    *one
 	gone       context.CancelFunc // says that the client is
 
-	receiver // belongs to its goroutine
-	pinger
+	frames  atomic.Int64 // messages that were received
+	writing atomic.Bool  // the process has not yet taken the last of them
+	pinging atomic.Bool  // the answer to a ping is awaited
 }
 
 // run goes on until the process has ended, the client is gone, or ctx has ended.
@@ -138,11 +139,7 @@ func (a *attachment) write(conn context.Context, data []byte) error {
 	return a.conn.Write(ctx, websocket.MessageText, data)
 }
 
-// pinger finds out whether a silent client is still there.
-type pinger struct {
-	pinging atomic.Bool // an answer is awaited
-}
-
+// ping finds out whether a silent client is still there.
 func (a *attachment) ping(conn context.Context) {
 	if a.pinging.Swap(true) {
 		return

@@ -6,16 +6,9 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"sync/atomic"
 
 	"github.com/coder/websocket"
 )
-
-// receiver is what others may know of the goroutine that receives input.
-type receiver struct {
-	frames  atomic.Int64 // messages that came
-	writing atomic.Bool  // the process has not yet taken one
-}
 
 // receive brings messages to the process until the connection ends. As long as
 // the process does not take one, no other is read: the client has to wait.
