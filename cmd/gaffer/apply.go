@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/client"
+)
+
+// applyFlags are the flags of gaffer apply.
+type applyFlags struct {
+	sourceFlags
+	dryRun bool
+	expect string
+}
+
+func newApply() *cobra.Command {
+	var f applyFlags
+	cmd := &cobra.Command{
+		Use:   "apply [flags]",
+		Short: "Make the daemon run what a file defines",
+		Long: `Show what there is to do until the daemon runs what a file defines, as gaffer plan
+does, then do exactly that, wait until it is done, and report each step. What did
+not change is not touched. A template is removed only if the same file defined it
+before; what was added otherwise stays.
+
+What was changed at run time (a scaled number, a stop, an update) stays until the
+file says something new about it, or --reset is given.
+
+Without --config these are the files that the daemon was started with; if there are
+none, gaffer.toml, else Procfile, of this directory. A file that is wrong changes
+nothing.
+
+Exit status: 0 done, and all that it touched runs; 1 something could not be done;
+3 something does not run; 5 something is in back-off, flapping or failed.`,
+		Example: `  gaffer apply
+  gaffer apply --config shop/gaffer.toml
+  gaffer apply --dry-run`,
+		Args: atMost(0),
+		RunE: f.run,
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show the plan and do nothing, as gaffer plan")
+	cmd.Flags().StringVar(&f.expect, "expect", "", "`digest` of the plan (of gaffer plan --json) that is to be applied, and no other")
+	return cmd
+}
+
+func (f *applyFlags) run(cmd *cobra.Command, _ []string) error {
+	c, err := connect(cmd)
+	if err != nil {
+		return err
+	}
+	d, plan, err := f.planFor(cmd, c)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return f.show(cmd, plan)
+	}
+	if f.expect != "" && plan.Digest != f.expect {
+		return errors.Join(f.show(cmd, plan), fmt.Errorf("plan %s: %w: it is not %s; nothing was done", plan.Digest, gaffer.ErrConflict, f.expect))
+	}
+	return f.apply(cmd, c, d, plan)
+}
+
+// tries is how often a plan is made anew when things change between plan and apply.
+const tries = 3
+
+// apply carries out a plan and reports it.
+func (f *applyFlags) apply(cmd *cobra.Command, c *client.Client, d gaffer.Desired, plan gaffer.Plan) error {
+	ctx := cmd.Context()
+	for try := 1; ; try++ {
+		if !f.json {
+			if err := f.show(cmd, plan); err != nil {
+				return err
+			}
+		}
+		if err := refuseConflicts(plan); err != nil {
+			return err
+		}
+		d.Expect = plan.Digest
+		report := f.follow(ctx, cmd, c, plan)
+		done, err := c.Apply(ctx, d)
+		if len(done.Steps) == 0 && errors.Is(err, gaffer.ErrConflict) && f.expect == "" && try < tries {
+			report.stop(gaffer.Plan{})
+			if plan, err = c.Plan(ctx, d); err != nil {
+				return err
+			}
+			note("things have changed since the plan was made; now it is another")
+			continue
+		}
+		report.stop(done)
+		if f.json && len(done.Steps) > 0 {
+			err = errors.Join(err, newScreen(cmd).json(done))
+		}
+		if err != nil {
+			return err
+		}
+		return wellness(ctx, c, done)
+	}
+}
+
+// progress reports the steps of a plan as they are done.
+type progress struct {
+	*screen
+	end      context.CancelFunc
+	watching sync.WaitGroup
+
+	// pending are the steps that were not reported yet. They belong to the goroutine
+	// that watches, and after that to stop.
+	pending map[string]gaffer.Step
+}
+
+// done are the events by which a step is known to be done.
+var stepDone = map[gaffer.Op]gaffer.Kind{
+	gaffer.OpCreate: gaffer.KindCreate,
+	gaffer.OpUpdate: gaffer.KindUpdate,
+	gaffer.OpRemove: gaffer.KindDelete,
+}
+
+// follow watches for what the steps of a plan bring about. Reporting is a comfort:
+// where events can't be had, the end says everything.
+func (f *sourceFlags) follow(ctx context.Context, cmd *cobra.Command, c gaffer.Controller, plan gaffer.Plan) *progress {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &progress{screen: newScreen(cmd), end: cancel, pending: map[string]gaffer.Step{}}
+	if f.json {
+		return p
+	}
+	var kinds []gaffer.Kind
+	for _, s := range plan.Steps {
+		if kind, ok := stepDone[s.Op]; ok {
+			p.pending[s.Name] = s
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(kinds) == 0 {
+		return p
+	}
+	events, err := c.Subscribe(ctx, gaffer.All, gaffer.EventOptions{Kinds: kinds})
+	if err != nil {
+		return p
+	}
+	p.watching.Go(func() {
+		defer events.Close()
+		for {
+			e, err := events.Next(ctx)
+			var missed gaffer.Missed
+			if errors.As(err, &missed) {
+				continue
+			}
+			if err != nil {
+				return
+			}
+			if s, ok := p.pending[e.Name]; ok && stepDone[s.Op] == e.Kind {
+				p.report(s)
+			}
+		}
+	})
+	return p
+}
+
+// stepWords are what was done.
+var stepWords = map[gaffer.Op]string{
+	gaffer.OpCreate: "created",
+	gaffer.OpUpdate: "updated",
+	gaffer.OpRemove: "removed",
+}
+
+func (p *progress) report(s gaffer.Step) {
+	delete(p.pending, s.Name)
+	if s.Error != "" {
+		p.paint(s.Name+": not "+stepWords[s.Op]+": "+s.Error, red)
+	} else {
+		p.paint(s.Name+" "+stepWords[s.Op], green)
+	}
+	_ = p.WriteByte('\n')
+	_ = p.Flush()
+}
+
+// stop reports what is left of what was done.
+func (p *progress) stop(done gaffer.Plan) {
+	p.end()
+	p.watching.Wait()
+	for _, s := range done.Steps {
+		if _, left := p.pending[s.Name]; left || s.Error != "" && stepWords[s.Op] != "" {
+			p.report(s)
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/config"
+	"github.com/gafferpm/gaffer/state"
+)
+
+// daemon is a daemon, from its files to its end. It is put together step by step
+// by one goroutine; once the manager runs its fields do not change.
+type daemon struct {
+	flags   *daemonFlags
+	starter *starter
+	service *serviceManager
+	log     *slog.Logger
+	level   *slog.LevelVar // of log
+	files   *ownFiles
+	conf    *config.Daemon // what the files said at the start
+	broken  error          // what is wrong with them
+	state   *state.State
+	last    lastRun
+	socket  string // path of the API's own
+	manager *gaffer.Manager
+	parts   parts
+
+	enough context.CancelFunc // begins the end
+	ending sync.Once
+	undo   []func() // what is to be undone at the end, in reverse
+}
+
+func (d *daemon) atEnd(f func()) { d.undo = append(d.undo, f) }
+
+func (d *daemon) close() {
+	for _, f := range slices.Backward(d.undo) {
+		f()
+	}
+}
+
+// run is the life of a daemon.
+func (f *daemonFlags) run(ctx context.Context, s *starter) error {
+	d := &daemon{flags: f, starter: s, level: new(slog.LevelVar)}
+	d.files, d.broken = f.files()
+	d.conf = d.files.read
+	defer d.close()
+	// The order matters: who the daemon is has to be clear before anything is
+	// touched that another one may be using.
+	for _, step := range []func(context.Context) error{
+		d.openLog, d.openState, d.openRuntime, d.makeManager, d.endLeftovers, d.makeParts,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return d.serve(ctx)
+}
+
+func (d *daemon) openLog(context.Context) error {
+	level, format := d.conf.Settings.LogLevel.Level(), string(d.conf.Settings.LogFormat)
+	if d.flags.logLevel != "" {
+		var named config.LogLevel
+		if err := named.UnmarshalText([]byte(d.flags.logLevel)); err != nil {
+			return usagef("--log-level %w", err)
+		}
+		level = named.Level()
+	}
+	if d.flags.logFormat != "" {
+		format = d.flags.logFormat
+	}
+	d.level.Set(level)
+	out := os.Stderr
+	if d.flags.logFile != "" {
+		file, err := openLog(d.flags.logFile)
+		if err != nil {
+			return err
+		}
+		d.atEnd(func() { _ = file.Close() })
+		out = file
+	}
+	log, err := newLog(out, format, d.level)
+	if err != nil {
+		return err
+	}
+	d.log, d.service = log, newServiceManager(log)
+	d.atEnd(d.service.close)
+	return nil
+}
+
+// openState makes this program the daemon of its state directory.
+func (d *daemon) openState(context.Context) error {
+	if err := config.PrivateDir(d.flags.stateDir); err != nil {
+		return fmt.Errorf("state directory %w", err)
+	}
+	st, err := state.Open(d.flags.stateDir, state.Options{
+		Logger: d.log, JournalSegments: journalSegments,
+		JournalSegmentBytes: int64(d.conf.Settings.JournalSize) / journalSegments,
+	})
+	if err != nil {
+		return err
+	}
+	d.state = st
+	d.atEnd(func() {
+		if err := st.Close(); err != nil {
+			d.log.Error("state directory", "error", err)
+		}
+	})
+	d.last, err = readLastRun(st, d.flags.stateDir)
+	return err
+}
+
+const journalSegments = 8
+
+// openRuntime makes the place of the socket, and sees that it is nobody else's.
+func (d *daemon) openRuntime(context.Context) error {
+	dir, err := filepath.Abs(d.flags.runtimeDir)
+	if err != nil {
+		return err
+	}
+	d.socket = d.conf.Settings.Socket
+	if d.socket == "" {
+		d.socket = filepath.Join(dir, socketName)
+	}
+	if err := checkSocket(d.socket); err != nil {
+		return err
+	}
+	if err := runtimeDirectory(dir, shared(&d.conf.Settings)); err != nil {
+		return err
+	}
+	lock, err := lockSocket(d.socket)
+	if err != nil {
+		return err
+	}
+	d.atEnd(func() { _ = lock.Close() })
+	path := d.flags.pidFile
+	if path == "" {
+		path = d.conf.Settings.PIDFile
+	}
+	if path == "" {
+		return nil
+	}
+	remove, err := writePIDFile(path)
+	if err == nil {
+		d.atEnd(remove)
+	}
+	return err
+}
+
+// endLeftovers ends what a daemon that was killed has left.
+func (d *daemon) endLeftovers(ctx context.Context) error {
+	infos, err := d.manager.List(ctx, gaffer.All)
+	if err != nil {
+		return err
+	}
+	l := leftovers{log: d.log, tell: d.status, instance: d.last.Instance, known: map[string]gaffer.Template{}}
+	for _, info := range infos {
+		l.known[info.Template.Name] = info.Template
+	}
+	if d.last.unfinished() {
+		if l.births, err = unfinished(d.state.Journal(), d.last.Seq); err != nil {
+			d.log.Warn("processes that the last daemon has left may not all be found", "reason", err)
+		}
+	}
+	if err := l.end(ctx); err != nil {
+		return err
+	}
+	if err := d.last.begin(d.state); err != nil {
+		d.log.Error("that this daemon runs can't be kept", "error", err)
+	}
+	return nil
+}
+
+// status tells whoever waits what takes so long.
+func (d *daemon) status(text string) {
+	d.service.status(text)
+	d.starter.status(text)
+}
+
+func (d *daemon) makeManager(ctx context.Context) error {
+	m, err := gaffer.New(gaffer.Options{
+		Node: d.conf.Settings.Node, Instance: d.last.Instance, Logger: d.log, Subreaper: true, Alone: true,
+		Journal: d.state.Journal(), Store: d.state,
+	})
+	if err != nil {
+		return err
+	}
+	d.manager = m
+	d.atEnd(func() { _ = m.Close() }) // of one that did not run
+	d.files.Configurator = d.state.Configurator(m, d.files.reread)
+	return d.state.Restore(ctx, m, d.files.read.Desired, d.broken)
+}
+
+// serve runs the manager until somebody has had enough.
+func (d *daemon) serve(ctx context.Context) error {
+	ctx, d.enough = context.WithCancel(ctx)
+	defer d.enough()
+	defer d.listen(ctx)()
+	stopped, over := context.WithCancel(context.Background())
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer over()
+	defer d.enough()
+	beside.Go(func() { d.service.watch(ctx, d.manager) })
+	beside.Go(func() {
+		<-ctx.Done()
+		d.service.stopping(stopped)
+	})
+	beside.Go(func() { d.announce(ctx) })
+	defer time.AfterFunc(settled, debug.FreeOSMemory).Stop()
+	err := d.manager.Run(ctx, d.parts.apps()...)
+	return errors.Join(err, d.last.finish(d.state))
+}
+
+// announce tells that the daemon is ready: when it answers, and has tried to start
+// all that it is to run.
+func (d *daemon) announce(ctx context.Context) {
+	select {
+	case <-d.manager.Begun():
+	case <-ctx.Done():
+		return
+	}
+	infos, err := d.manager.List(ctx, gaffer.All)
+	if err != nil {
+		return
+	}
+	d.log.Info("ready", "socket", d.socket, "templates", len(infos), "pid", os.Getpid())
+	d.service.ready(fmt.Sprintf("%d templates", len(infos)))
+	d.starter.ready("unix://" + d.socket)
+}
+
+// end begins the end, and tells whether it was the first to.
+func (d *daemon) end(why string) (first bool) {
+	d.ending.Do(func() {
+		first = true
+		d.log.Info("stopping", "reason", why)
+		d.enough()
+	})
+	return first
+}
