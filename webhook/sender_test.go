@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,9 +142,10 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 func TestGoneDisablesUntilReload(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		j := newJournal()
-		gone := true
+		var gone atomic.Bool
+		gone.Store(true)
 		r := newReceiver(func(uint64, int) *http.Response {
-			if gone {
+			if gone.Load() {
 				return status(410)
 			}
 			return status(200)
@@ -159,7 +161,7 @@ func TestGoneDisablesUntilReload(t *testing.T) {
 		if st := only(t, a); !st.Disabled || st.Pending != 2 || st.LastError != "answer 410 Gone" {
 			t.Errorf("got %+v", st)
 		}
-		gone = false
+		gone.Store(false)
 		if err := a.Reload(t.Context(), []Hook{hook}); err != nil {
 			t.Fatal(err)
 		}
@@ -185,9 +187,9 @@ func TestDeadLettersAreKeptAndRetried(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				j, q := newJournal(), &Memory{}
-				good := false
+				var good atomic.Bool
 				r := newReceiver(func(seq uint64, _ int) *http.Response {
-					if good || seq == 2 {
+					if good.Load() || seq == 2 {
 						return status(200)
 					}
 					return status(500)
@@ -209,7 +211,7 @@ func TestDeadLettersAreKeptAndRetried(t *testing.T) {
 				end(t, a)
 
 				// It is still there after a restart, and can be tried again.
-				good = true
+				good.Store(true)
 				a = begin(t, j, q, r, tt.hook)
 				if st := only(t, a); len(st.Dead) != 1 {
 					t.Errorf("after a restart: %+v", st)
