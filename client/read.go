@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/gafferpm/gaffer"
@@ -16,8 +17,22 @@ func (c *Client) List(ctx context.Context, target gaffer.Target) ([]gaffer.Info,
 // Status is how the templates of a target are: List without the templates, which
 // is quicker and all that most want to know.
 func (c *Client) Status(ctx context.Context, target gaffer.Target) ([]gaffer.Status, error) {
-	var list []gaffer.Status
-	return list, c.get(ctx, target, "/status", &list)
+	path, err := of(target, "/status")
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	_, body, err := c.exchange(ctx, call{method: http.MethodGet, path: path})
+	if err != nil {
+		return nil, err
+	}
+	list, err := decodeStatuses(body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: answer: %w", c.host, err)
+	}
+	return list, nil
 }
 
 // Stats implements gaffer.Controller.
