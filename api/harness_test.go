@@ -172,5 +172,12 @@ func request(t testing.TB, r *route, base string) *http.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if r.id == "attach" {
+		for name, value := range map[string]string{
+			"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+		} {
+			req.Header.Set(name, value)
+		}
+	}
 	return req
 }
