@@ -250,6 +250,7 @@ func (s *sender) dispatch(ctx context.Context, now time.Time) (due time.Time) {
 	for _, q := range s.lanes {
 		switch {
 		case q.flying:
+		case s.draining && !q.next.IsZero(): // has failed: not at once
 		case q.next.After(now):
 			due = earlier(due, q.next)
 		default:
