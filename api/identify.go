@@ -15,7 +15,7 @@ func (c *call) identify() error {
 	if at == nil {
 		return errInternal // every way in says where it comes from
 	}
-	if text := keyOf(c); text != "" && at.ep != nil {
+	if text, ok := keyOf(c); ok && at.ep != nil {
 		return c.identifyKey(at, text)
 	}
 	switch {
@@ -66,23 +66,23 @@ func (c *call) certified(at *conn) bool {
 
 // keyOf is the key that a request has with it: in its header, or, where a browser
 // opens a WebSocket and can't set one, in the name of a subprotocol.
-func keyOf(c *call) string {
+func keyOf(c *call) (text string, ok bool) {
 	if auth := c.r.Header["Authorization"]; len(auth) > 0 {
 		scheme, text, _ := strings.Cut(auth[0], " ")
 		if strings.EqualFold(scheme, "Bearer") {
-			return strings.TrimSpace(text)
+			return strings.TrimSpace(text), true
 		}
-		return auth[0] // another scheme is no key of ours, and refused as one
+		return "", true // what another scheme has is no key
 	}
 	if !c.route.stream {
-		return ""
+		return "", false
 	}
 	for _, list := range c.r.Header["Sec-Websocket-Protocol"] {
 		for p := range strings.SplitSeq(list, ",") {
 			if text, ok := strings.CutPrefix(strings.TrimSpace(p), "gaffer.key."); ok {
-				return text
+				return text, true
 			}
 		}
 	}
-	return ""
+	return "", false
 }
