@@ -31,7 +31,7 @@ var (
 )
 
 // Configurator plans and applies for a manager whose Store is s. read is what
-// Reload applies; nil reads nothing.
+// Reload applies, and what a Desired without a Source stands for; nil reads nothing.
 func (s *State) Configurator(m *gaffer.Manager, read Reader) gaffer.Configurator {
 	return &configurator{s: s, m: m, read: read}
 }
@@ -46,7 +46,11 @@ type configurator struct {
 
 // Plan implements gaffer.Configurator.
 func (c *configurator) Plan(ctx context.Context, d gaffer.Desired) (gaffer.Plan, error) {
-	p, err := c.plan(context.WithoutCancel(ctx), []gaffer.Desired{d})
+	desired, err := c.sources(ctx, d)
+	if err != nil {
+		return gaffer.Plan{}, err
+	}
+	p, err := c.plan(context.WithoutCancel(ctx), desired)
 	if err != nil {
 		return gaffer.Plan{}, err
 	}
@@ -61,7 +65,25 @@ func (c *configurator) Apply(ctx context.Context, d gaffer.Desired) (gaffer.Plan
 	if err := c.s.begin(ctx); err != nil {
 		return gaffer.Plan{}, err
 	}
-	return c.applyAll(ctx, []gaffer.Desired{d}, d.Expect)
+	desired, err := c.sources(ctx, d)
+	if err != nil {
+		c.s.end()
+		return gaffer.Plan{}, err
+	}
+	return c.applyAll(ctx, desired, d.Expect)
+}
+
+// sources are what is to be planned or applied: one source, or all of the daemon's
+// own files where it has no name.
+func (c *configurator) sources(ctx context.Context, d gaffer.Desired) ([]gaffer.Desired, error) {
+	if d.Source != "" || c.read == nil {
+		return []gaffer.Desired{d}, nil
+	}
+	desired, err := c.read(context.WithoutCancel(ctx))
+	for i := range desired {
+		desired[i].Adopt, desired[i].Reset = d.Adopt, d.Reset
+	}
+	return desired, err
 }
 
 // Reload implements gaffer.Configurator.
