@@ -33,7 +33,9 @@ func (s *Server) document() (*document, error) {
 		"key": {Type: "http", Scheme: "bearer", Description: "A key as gaffer_ID_SECRET. On a unix socket the caller's user decides instead."},
 	}
 	for _, r := range routes() {
-		api.AddOperation(s.operation(&r))
+		if !r.hidden {
+			api.AddOperation(s.operation(&r))
+		}
 	}
 	text, err := json.Marshal(api)
 	if err != nil {
@@ -72,6 +74,7 @@ func (s *Server) operation(r *route) *huma.Operation {
 		Method: r.method, Path: r.path, OperationID: r.id, Summary: r.summary, Tags: []string{tagOf(r)},
 		Description: describe(r), Parameters: s.parameters(r), RequestBody: s.requestBody(r), Responses: s.responses(r),
 	}
+	op.Extensions = map[string]any{"x-role": r.role.String()}
 	if r.role == Nobody {
 		op.Security = []map[string][]string{}
 	}

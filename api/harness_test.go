@@ -162,7 +162,7 @@ func overUnix(t testing.TB, socket string) *http.Client {
 func request(t testing.TB, r *route, base string) *http.Request {
 	t.Helper()
 	path := strings.NewReplacer("{target}", "web", "{group}", "jobs", "{label}", "stdin", "{id}", "X", "{name}", "hook",
-		"{file...}", "index.html", "{$}", "").Replace(r.path)
+		"{file...}", "index.html", "{file}", "page.js", "{$}", "").Replace(r.path)
 	body := map[string]string{
 		"add-process": `{"name":"web","cmd":"true"}`, "update-process": `{"cmd":"true"}`,
 		"signal": `{"signal":"HUP"}`, "scale": `{"count":1}`, "add-key": `{"name":"x","role":"viewer"}`,

@@ -11,6 +11,8 @@ type route struct {
 	audit        string            // not empty: it is a change, called so in audit events
 	handle       func(*call) error // answers, or returns what is wrong before it has begun to
 
+	hidden bool // not in the document
+
 	// What is said of it in the document.
 	id       string // name of the operation
 	summary  string
@@ -44,5 +46,6 @@ func routes() []route {
 	all = append(all, streamRoutes()...)
 	all = append(all, sourceRoutes()...)
 	all = append(all, accessRoutes()...)
+	all = append(all, fileRoutes()...)
 	return all
 }
