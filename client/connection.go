@@ -75,12 +75,13 @@ type sign struct {
 // signs are how lines begin that are no values.
 var signs = [][]byte{[]byte(`{"missed":`), []byte(`{"end":`)}
 
-// signOf reads a line that is no value.
-func signOf(line []byte) (s sign, ok bool) {
+// signOf reads a line that is no value. It is nil for one that is.
+func signOf(line []byte) (*sign, error) {
 	for _, prefix := range signs {
 		if bytes.HasPrefix(line, prefix) {
-			return s, json.Unmarshal(line, &s) == nil
+			s := new(sign)
+			return s, json.Unmarshal(line, s)
 		}
 	}
-	return s, false
+	return nil, nil
 }

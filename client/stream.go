@@ -164,27 +164,38 @@ func (s *stream[T]) deliver(conn *connection) error {
 		case len(line) == 0:
 			continue // a heartbeat
 		}
-		var it item[T]
-		sign, isSign := signOf(line)
+		it, skip, err := s.read(line)
 		switch {
-		case isSign && sign.End:
-			return io.EOF
-		case isSign && sign.Missed != nil:
-			it.err = gaffer.Missed(max(*sign.Missed, 0))
-		case isSign:
-			continue // of a kind that is not known yet
-		default:
-			if err := json.Unmarshal(line, &it.value); err != nil {
-				return fmt.Errorf("%s: stream: %w", s.c.host, err)
-			}
-			if !s.src.keep(it.value) {
-				continue
-			}
+		case err != nil:
+			return err
+		case skip:
+			continue
 		}
 		if !s.put(it) {
 			return s.ctx.Err()
 		}
 	}
+}
+
+// read reads a line. It returns io.EOF for the one that ends the stream.
+func (s *stream[T]) read(line []byte) (it item[T], skip bool, err error) {
+	sign, err := signOf(line)
+	switch {
+	case err == nil && sign == nil:
+		err = json.Unmarshal(line, &it.value)
+		skip = err == nil && !s.src.keep(it.value)
+	case err != nil:
+	case sign.End:
+		return it, false, io.EOF
+	case sign.Missed != nil:
+		it.err = gaffer.Missed(max(*sign.Missed, 0))
+	default:
+		skip = true
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: stream: %w", s.c.host, err)
+	}
+	return it, skip, err
 }
 
 // put hands an item to the reader, unless the stream ends before.
