@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,19 +96,31 @@ func (f *eventFlags) run(cmd *cobra.Command, target gaffer.Target, how gaffer.Ev
 	if err := mustSelect(ctx, c, target, f.follow); err != nil {
 		return err
 	}
-	stream, err := c.Subscribe(ctx, target, how)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
 	s := newScreen(cmd)
-	show := func(e gaffer.Event) error { s.event(e); return nil }
-	missed := func(n int) error { s.paint(missing(n, "event"), red); return s.WriteByte('\n') }
-	if f.json {
-		show = func(e gaffer.Event) error { return s.record(e) }
-		missed = func(n int) error { return s.record(missedRecord{n}) }
+	show := &following[gaffer.Event]{follow: f.follow, flush: s.Flush}
+	last := uint64(0)
+	show.open = func(ctx context.Context, again bool) (gaffer.Stream[gaffer.Event], error) {
+		if again && last > 0 {
+			how.Since = &last
+		}
+		return c.Subscribe(ctx, target, how)
 	}
-	return pour(ctx, stream, s.Flush, show, missed)
+	show.show = func(e gaffer.Event) error {
+		last = e.Seq
+		if f.json {
+			return s.record(e)
+		}
+		s.event(e)
+		return nil
+	}
+	show.lost = func(n int) error {
+		if f.json {
+			return s.record(missedRecord{n})
+		}
+		s.paint(missing(n, "event"), red)
+		return s.WriteByte('\n')
+	}
+	return show.run(ctx, c)
 }
 
 // missedRecord stands in a stream of JSON where values were lost.
@@ -127,30 +137,6 @@ func missing(n int, what string) string {
 		return fmt.Sprintf("1 %s is missing here", what)
 	}
 	return fmt.Sprintf("%d %ss are missing here", n, what)
-}
-
-// pour shows all that a stream has. It flushes when nothing more waits.
-func pour[T any](ctx context.Context, stream gaffer.Stream[T], flush func() error, show func(T) error, lost func(int) error) error {
-	for {
-		if stream.Len() == 0 {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		value, err := stream.Next(ctx)
-		var missed gaffer.Missed
-		switch {
-		case err == nil:
-			err = show(value)
-		case errors.As(err, &missed):
-			err = lost(int(missed))
-		case errors.Is(err, io.EOF):
-			return flush()
-		}
-		if err != nil {
-			return errors.Join(err, flush())
-		}
-	}
 }
 
 // event prints an event in a line.
@@ -205,9 +191,6 @@ func eventInWords(e gaffer.Event) string {
 	said := strings.Join(parts, "; ")
 	if e.PID != 0 {
 		said = strings.TrimSpace("pid " + strconv.Itoa(e.PID) + "  " + said)
-	}
-	if e.Node != "" {
-		said = strings.TrimSpace("on " + e.Node + "  " + said)
 	}
 	return said
 }

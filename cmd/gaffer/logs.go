@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -155,28 +157,72 @@ func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how client.LogO
 	if err := mustSelect(ctx, c, target, false); err != nil {
 		return err
 	}
-	stream, err := c.Logs(ctx, target, how)
-	if err != nil {
-		return explain(ctx, c, target, err)
-	}
-	defer stream.Close()
 	s := newScreen(cmd)
+	show := &following[gaffer.Output]{follow: f.follow}
 	if f.json {
-		return pour(ctx, stream, s.Flush,
-			func(o gaffer.Output) error { return s.output(o) },
-			func(n int) error { return s.record(missedRecord{n}) })
+		show.flush, show.show = s.Flush, s.output
+		show.lost = func(n int) error { return s.record(missedRecord{n}) }
+	} else {
+		lines, err := f.lines(cmd, c, s, target)
+		if err != nil {
+			return err
+		}
+		show.flush = lines.Flush
+		show.show = func(o gaffer.Output) error { lines.Line(o); return nil }
+		show.lost = func(n int) error { lines.Say("%s", missing(n, "line")); return nil }
 	}
-	infos, err := c.List(ctx, gaffer.All)
+	resumeLogs(show, func(ctx context.Context, since time.Time) (gaffer.Stream[gaffer.Output], error) {
+		if !since.IsZero() {
+			how.Since, how.Tail = since, -1
+		}
+		stream, err := c.Logs(ctx, target, how)
+		return stream, explain(ctx, c, target, err)
+	})
+	return show.run(ctx, c)
+}
+
+// lines prints lines with names that are aligned and coloured.
+func (f *logFlags) lines(cmd *cobra.Command, c *client.Client, s *screen, target gaffer.Target) (*console.Lines, error) {
+	infos, err := c.List(cmd.Context(), gaffer.All)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	infos = slices.DeleteFunc(infos, func(i gaffer.Info) bool { return !mayBeOf(target, i.Template.Name) })
-	lines := console.NewLines(console.Options{
+	return console.NewLines(console.Options{
 		Out: cmd.OutOrStdout(), Color: s.color, Terminal: s.terminal, Timestamps: f.timestamps,
-	}, infos, f.noPrefix)
-	return pour(ctx, stream, lines.Flush,
-		func(o gaffer.Output) error { lines.Line(o); return nil },
-		func(n int) error { lines.Say("%s", missing(n, "line")); return nil })
+	}, infos, f.noPrefix), nil
+}
+
+// resumeLogs makes show go on after the line that was shown last, when the daemon
+// or the connection to it has ended meanwhile. Of each process no line is shown
+// that is not newer than the latest one.
+func resumeLogs(show *following[gaffer.Output], open func(ctx context.Context, since time.Time) (gaffer.Stream[gaffer.Output], error)) {
+	var latest time.Time
+	var before map[uint64]time.Time // of each process, while there may be lines again
+	seen := map[uint64]time.Time{}
+	show.open = func(ctx context.Context, again bool) (gaffer.Stream[gaffer.Output], error) {
+		if again {
+			before = maps.Clone(seen)
+		}
+		return open(ctx, latest)
+	}
+	line, lost := show.show, show.lost
+	show.show = func(o gaffer.Output) error {
+		if !o.Time.After(before[o.ID]) {
+			return nil
+		}
+		seen[o.ID] = o.Time
+		if o.Time.After(latest) {
+			latest = o.Time
+		}
+		return line(o)
+	}
+	show.lost = func(n int) error {
+		if n == 0 && !latest.IsZero() {
+			return errAgain // what came meanwhile is there, unless it was very much
+		}
+		return lost(n)
+	}
 }
 
 // mayBeOf tells whether a target may select processes of a template.

@@ -177,22 +177,17 @@ func worthARow(st gaffer.Status) []gaffer.Process {
 
 // idle says why nothing of a template runs.
 func idle(st gaffer.Status, now time.Time) string {
-	if st.Reason != "" {
-		return st.Reason
-	}
-	if st.Active == "active" && st.MaxProcesses == 0 {
+	if st.Reason == "" && st.Active == "active" && st.MaxProcesses == 0 {
 		return "scaled to 0"
 	}
-	var last *gaffer.Exit
-	for _, p := range st.Processes {
-		if p.LastExit != nil && (last == nil || p.LastExit.Time.After(last.Time)) {
-			last = p.LastExit
-		}
+	last := exitedLast(st)
+	switch {
+	case last == nil:
+		return st.Reason
+	case st.Reason != "":
+		return exitInWords(last.LastExit) + "; " + st.Reason
 	}
-	if last == nil {
-		return ""
-	}
-	return ago(now, last.Time) + ": " + exitInWords(last)
+	return ago(now, last.LastExit.Time) + ": " + exitInWords(last.LastExit)
 }
 
 // detail says of a slot what is not as it should be.

@@ -86,11 +86,6 @@ const (
 )
 
 func (f *statsFlags) monitor(cmd *cobra.Command, c *client.Client, target gaffer.Target) error {
-	stream, err := c.Monitor(cmd.Context(), target, f.interval)
-	if err != nil {
-		return explain(cmd.Context(), c, target, err)
-	}
-	defer stream.Close()
 	s := newScreen(cmd)
 	show := s.frame
 	switch {
@@ -101,18 +96,21 @@ func (f *statsFlags) monitor(cmd *cobra.Command, c *client.Client, target gaffer
 	default:
 		_, _ = s.WriteString(home + clearRest)
 	}
-	return f.pour(cmd.Context(), stream, s, show)
-}
-
-func (f *statsFlags) pour(ctx context.Context, stream gaffer.Stream[[]gaffer.Stats], s *screen, show func([]gaffer.Stats, bool) error) error {
-	return pour(ctx, stream, s.Flush,
-		func(list []gaffer.Stats) error {
+	readings := &following[[]gaffer.Stats]{
+		follow: true, flush: s.Flush,
+		open: func(ctx context.Context, _ bool) (gaffer.Stream[[]gaffer.Stats], error) {
+			stream, err := c.Monitor(ctx, target, f.interval)
+			return stream, explain(ctx, c, target, err)
+		},
+		show: func(list []gaffer.Stats) error {
 			if err := show(list, f.children); err != nil {
 				return err
 			}
 			return s.Flush()
 		},
-		func(int) error { return nil }) // a newer reading says more than the one that was lost
+		lost: func(int) error { return nil }, // a newer reading says more than the one that was lost
+	}
+	return readings.run(cmd.Context(), c)
 }
 
 // frame shows a reading in place of the one before.

@@ -219,9 +219,7 @@ func (r *report) show(s *screen) {
 		_ = s.WriteByte('\n')
 		s.paint("  "+r.of, faint)
 		_ = s.WriteByte('\n')
-		for _, o := range r.lines {
-			s.quote(o.Data)
-		}
+		s.quote(r.lines)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,9 +45,6 @@ func (r *report) facts(s *screen) facts {
 	var f facts
 	if reason := r.reason(); reason != r.exitReason() && st.State != gaffer.InBackoff {
 		f.add("reason", reason)
-	}
-	if at := nextTry(st); !at.IsZero() {
-		f.add("next try", fmt.Sprintf("%s, at %s", in(s.now, at), clock(s.now, at)))
 	}
 	if since := r.since(); !since.IsZero() {
 		f.add("since", fmt.Sprintf("%s, %s", clock(s.now, since), ago(s.now, since)))
@@ -192,12 +190,20 @@ func clock(now, at time.Time) string {
 	return at.Format("2006-01-02 15:04:05")
 }
 
-// quote prints a line that a process wrote, cut where a terminal's line ends.
-func (s *screen) quote(line []byte) {
-	const indent = "    "
-	said := console.CleanLine(line, s.color)
-	if s.width > 0 && cellsOf(console.Clean(string(line))) > s.width-len(indent) {
-		said = cut(console.Clean(string(line)), s.width-len(indent))
+// quote prints lines that processes wrote, cut where a terminal's lines end. If
+// there are several processes, each line has its own's name in front.
+func (s *screen) quote(lines []gaffer.Output) {
+	several := slices.ContainsFunc(lines, func(o gaffer.Output) bool { return o.Slot != lines[0].Slot })
+	for _, o := range lines {
+		front := "    "
+		if several {
+			front += slotName(console.Clean(o.Name), o.Slot) + " | "
+		}
+		_, _ = s.WriteString(front)
+		said := console.CleanLine(o.Data, s.color)
+		if room := s.width - len(front); s.width > 0 && cellsOf(console.CleanLine(o.Data, false)) > room {
+			said = cut(console.CleanLine(o.Data, false), max(room, 0))
+		}
+		_, _ = s.WriteString(said + "\n")
 	}
-	_, _ = s.WriteString(indent + said + "\n")
 }
