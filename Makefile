@@ -4,6 +4,7 @@ GO      ?= go
 LINT    ?= golangci-lint
 FUZZTIME ?= 10s
 BENCH   ?=
+BENCH_DAEMON ?=
 
 .PHONY: help build test race lint fuzz bench
 
@@ -32,5 +33,6 @@ fuzz: ## every parser with random input, FUZZTIME each
 		done || exit 1; \
 	done
 
-bench: ## speed and size beside a bare loop and other supervisors; BENCH='-rounds 5' adds flags
+bench: ## speed and size of gaffer up and of the daemon; BENCH='-rounds 5' and BENCH_DAEMON add flags
 	$(GO) run ./bench $(BENCH)
+	$(GO) run ./bench/daemon $(BENCH_DAEMON)

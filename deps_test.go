@@ -45,6 +45,13 @@ var imports = map[string]map[string]string{
 		module + "/bench/internal/report":  "figures and tables",
 		"golang.org/x/sys/unix":            "pidfds",
 	},
+	"bench/daemon": {
+		module + "/bench/internal/machine": "processes, what they use, and how quiet the machine is",
+		module + "/bench/internal/program": "the programs that take part",
+		module + "/bench/internal/report":  "figures and tables",
+	},
+	"bench/daemon/bare":  {}, // what the API is compared with
+	"bench/daemon/empty": {}, // what gaffer ps is compared with
 	"bench/internal/machine": {
 		"golang.org/x/sys/unix": "pidfds, clocks of other processes",
 	},
@@ -99,8 +106,9 @@ var imports = map[string]map[string]string{
 	"internal/pubsub": {},
 	"webhook":         {module: "events, and the manager that has them"},
 	"state": {
-		module:             "what is kept, planned and applied",
-		"go.etcd.io/bbolt": "what is wanted, on the disk before it is acknowledged",
+		module:                    "what is kept, planned and applied",
+		"go.etcd.io/bbolt":        "what is wanted, on the disk before it is acknowledged",
+		"go.etcd.io/bbolt/errors": "whether a database is damaged",
 	},
 }
 

@@ -50,7 +50,8 @@ func parseStat(stat []byte) (Relative, bool) {
 	return Relative{PID: pid, parent: parent, state: f[0][0], born: string(f[19])}, err == nil
 }
 
-func readStat(pid int) (Relative, bool) {
+// Find looks a process up.
+func Find(pid int) (Relative, bool) {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return Relative{}, false
@@ -65,7 +66,7 @@ func Family(child string) (supervisors, children []Relative) {
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
 		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			if r, ok := readStat(pid); ok {
+			if r, ok := Find(pid); ok {
 				kids[r.parent] = append(kids[r.parent], r)
 			}
 		}
@@ -95,7 +96,7 @@ func (r Relative) Handle() (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("process %d: %w", r.PID, err)
 	}
-	if again, ok := readStat(r.PID); !ok || again.born != r.born {
+	if again, ok := Find(r.PID); !ok || again.born != r.born {
 		unix.Close(fd)
 		return -1, fmt.Errorf("process %d: %w", r.PID, unix.ESRCH)
 	}

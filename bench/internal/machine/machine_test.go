@@ -24,9 +24,9 @@ func TestStatThatIsCutShortIsRefused(t *testing.T) {
 }
 
 func TestStatOfThisProcess(t *testing.T) {
-	got, ok := readStat(os.Getpid())
+	got, ok := Find(os.Getpid())
 	if !ok || got.PID != os.Getpid() || got.parent != os.Getppid() {
-		t.Errorf("readStat = %+v, %v, want pid %d of %d", got, ok, os.Getpid(), os.Getppid())
+		t.Errorf("Find = %+v, %v, want pid %d of %d", got, ok, os.Getpid(), os.Getppid())
 	}
 }
 
