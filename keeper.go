@@ -262,12 +262,44 @@ func (k *keeper) leave(p *process, kind Kind, why string) {
 	k.tell(p)
 }
 
-// tell tells a process that runs to stop, and has it seen through.
+// tell tells a process that runs to stop, and kills it when its time is over.
 func (k *keeper) tell(p *process) {
 	p.state, p.since = Stopping, time.Now()
-	p.gone = make(chan struct{})
 	k.publishOf(p, p.leave, nil, p.why)
-	go p.stop(p.os, k.recipe.stopSignal(), k.recipe.grace())
+	grace := k.recipe.grace()
+	if grace <= 0 {
+		k.kill(p, "killed at once")
+		return
+	}
+	os, sig := p.os, k.recipe.stopSignal()
+	k.m.stopper.post(func() { p.ask(os, sig) })
+	if k.m.hurried.Load() {
+		k.hurry()
+		return
+	}
+	p.patience = time.AfterFunc(grace, func() {
+		k.box.hand(func() { k.kill(p, fmt.Sprintf("killed after %s", grace)) })
+	})
+}
+
+// kill ends a process that was told to stop, unless it has ended or was killed.
+func (k *keeper) kill(p *process, why string) {
+	if p.killed != "" || !k.has(p) {
+		return
+	}
+	p.killed = why
+	go p.os.Kill()
+}
+
+// hurry kills what was told to stop.
+func (k *keeper) hurry() {
+	for _, s := range k.slots {
+		for _, p := range s.processes() {
+			if p.state == Stopping {
+				k.kill(p, "killed, for there was no more time")
+			}
+		}
+	}
 }
 
 // exited: a process has ended, and all that it had started.
@@ -278,8 +310,8 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	k.vacate(s, p)
 	k.noteRecovery(p, exit.Time)
 	s.lastExit, s.lastLog = exit, &p.log
-	if p.gone != nil {
-		close(p.gone)
+	if p.patience != nil {
+		p.patience.Stop()
 	}
 	if asked || replaced {
 		k.publishOf(p, KindExit, exit, "")

@@ -64,9 +64,9 @@ type Manager struct {
 	host     host
 	logger   *slog.Logger
 	ids      atomic.Uint64 // the last id given out
-	hurry    chan struct{} // closed by Kill
-	killed   sync.Once
-	launcher mailbox // forks, one after the other, beside the keepers
+	hurried  atomic.Bool   // Kill was called
+	launcher mailbox       // forks, one after the other, beside the keepers
+	stopper  mailbox       // sends the signals that ask processes to stop, likewise
 
 	events  events
 	follow  followers
@@ -105,7 +105,7 @@ func New(opts Options) (*Manager, error) {
 	m := &Manager{
 		opts: opts, env: env, instance: opts.Instance,
 		host: opts.host, logger: opts.Logger,
-		hurry: make(chan struct{}), begun: make(chan struct{}), over: make(chan struct{}),
+		begun: make(chan struct{}), over: make(chan struct{}),
 		keepers: map[string]*keeper{},
 	}
 	if m.instance == "" {
@@ -167,7 +167,12 @@ func (m *Manager) Begun() <-chan struct{} { return m.begun }
 
 // Kill ends the patience of a stop in progress, and of all later ones: whatever
 // is asked to stop is killed at once.
-func (m *Manager) Kill() { m.killed.Do(func() { close(m.hurry) }) }
+func (m *Manager) Kill() {
+	m.hurried.Store(true)
+	for _, k := range m.snapshot() {
+		k.box.post(k.hurry)
+	}
+}
 
 func (m *Manager) enter(from, to phase) error {
 	m.mu.Lock()

@@ -28,7 +28,8 @@ type process struct {
 	leave Kind         // the event that says so
 	// killed says that it did not stop when asked and was killed.
 	killed string
-	gone   chan struct{} // while it stops: closed when it has ended
+	// patience ends the time that it has to stop.
+	patience *time.Timer
 
 	withdrawn atomic.Bool // anybody's: it need not be started any more
 }
@@ -46,26 +47,11 @@ func (p *process) Exited(e proc.Exit) {
 	p.k.box.hand(func() { p.k.exited(p, e) })
 }
 
-// stop asks the process to end and sees it through. It runs beside the keeper.
-func (p *process) stop(os proc.Process, sig syscall.Signal, grace time.Duration) {
-	why := "killed at once"
-	if grace > 0 {
-		// What does not exist any more has ended, and that is what is wanted.
-		_ = os.SignalGroup(sig)
-		_ = os.SignalGroup(syscall.SIGCONT) // what is suspended can't obey
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
-		select {
-		case <-p.gone:
-			return
-		case <-p.k.m.hurry:
-			why = "killed, for there was no more time"
-		case <-timer.C:
-			why = fmt.Sprintf("killed after %s", grace)
-		}
-	}
-	p.k.box.hand(func() { p.killed = why })
-	os.Kill()
+// ask asks the process to end. It runs beside the keeper.
+func (p *process) ask(os proc.Process, sig syscall.Signal) {
+	// What does not exist any more has ended, and that is what is wanted.
+	_ = os.SignalGroup(sig)
+	_ = os.SignalGroup(syscall.SIGCONT) // what is suspended can't obey
 }
 
 // leaving says that the process was told to stop, or will be as soon as it runs.

@@ -153,22 +153,22 @@ func (m *Manager) inReverse(ctx context.Context, keepers []*keeper, f func(*keep
 
 // together asks keepers one after the other and then waits for all of them.
 func together(ctx context.Context, keepers []*keeper, f func(*keeper) (outcome, error)) error {
-	var errs []error
-	var waits []func(context.Context) error
-	var changes []*Kept
-	for _, k := range keepers {
-		wait, kept, err := k.ask(ctx, func() (outcome, error) { return f(k) })
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		waits, changes = append(waits, wait), append(changes, kept)
+	errs := make([]error, len(keepers))
+	waits := make([]func(context.Context) error, len(keepers))
+	changes := make([]*Kept, len(keepers))
+	for i, k := range keepers {
+		waits[i], changes[i], errs[i] = k.ask(ctx, func() (outcome, error) { return f(k) })
 	}
+	var unkept error
 	if len(keepers) > 0 {
-		errs = append(errs, keepers[0].m.keep(ctx, changes...))
+		unkept = keepers[0].m.keep(ctx, changes...)
 	}
-	for _, wait := range waits {
-		errs = append(errs, wait(ctx))
+	// The last one asked answers last, as a rule: who waits for it first need not
+	// wake up for each of the others.
+	for i, wait := range slices.Backward(waits) {
+		if errs[i] == nil {
+			errs[i] = wait(ctx)
+		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, unkept)...)
 }
