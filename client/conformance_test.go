@@ -12,5 +12,8 @@ func TestClientOverUnixSocketConforms(t *testing.T) {
 }
 
 func TestClientOverTLSConforms(t *testing.T) {
-	gaffertest.Run(t, func(t *testing.T) gaffer.Controller { return newDaemon(t).overTLS(t, "admin", "") })
+	gaffertest.Run(t, func(t *testing.T) gaffer.Controller {
+		d := newDaemon(t)
+		return d.overTLS(t, d.key)
+	})
 }

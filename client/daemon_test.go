@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -33,6 +34,7 @@ type daemon struct {
 	socket  string // "unix:///…"
 	address string // "https://127.0.0.1:…"
 	roots   *x509.CertPool
+	key     string // of an admin
 }
 
 // newDaemon starts one.
@@ -52,8 +54,10 @@ func newDaemon(t testing.TB) *daemon {
 	}
 	cert, roots := certificate(t, dir)
 	d := &daemon{manager: m, socket: "unix://" + filepath.Join(dir, "sock"), address: "https://" + tcp.Addr().String(), roots: roots}
+	store := &keys{}
+	d.key = store.admin()
 	server, err := api.New(m, api.Options{
-		Version: "1.2.3", Node: "here", Keys: &keys{}, Audit: m.Audit,
+		Version: "1.2.3", Node: "here", Keys: store, Audit: m.Audit,
 		Endpoints: []api.Endpoint{{Address: d.socket}, {Address: tcp.Addr().String(), Listener: tcp, TLS: cert}},
 	})
 	if err != nil {
@@ -125,6 +129,14 @@ type keys struct {
 	list []api.Key
 }
 
+// admin adds a key that may do everything.
+func (k *keys) admin() string {
+	const id, secret = "AAAAAAAAAAAA", "c2VjcmV0"
+	hash := sha256.Sum256([]byte(secret))
+	k.list = append(k.list, api.Key{KeyInfo: api.KeyInfo{ID: id, Name: "test", Role: api.Admin}, Hash: hash[:]})
+	return "gaffer_" + id + "_" + secret
+}
+
 func (k *keys) Keys() ([]api.Key, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -166,12 +178,8 @@ func (d *daemon) overUnix(t testing.TB) *client.Client {
 	return d.client(t, d.socket, client.Options{})
 }
 
-// overTLS is a client over TCP with TLS and a key of that role and target.
-func (d *daemon) overTLS(t testing.TB, role string, target gaffer.Target) *client.Client {
+// overTLS is a client over TCP with TLS and a key.
+func (d *daemon) overTLS(t testing.TB, key string) *client.Client {
 	t.Helper()
-	key, err := d.overUnix(t).NewKey(t.Context(), "test", role, target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d.client(t, d.address, client.Options{Key: key.Key, TLS: &tls.Config{RootCAs: d.roots}})
+	return d.client(t, d.address, client.Options{Key: key, TLS: &tls.Config{RootCAs: d.roots}})
 }

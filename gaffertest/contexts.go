@@ -88,6 +88,7 @@ func contextNoPatience(b *bench) {
 	b.await(events, gaffer.KindSpawn)
 	b.impatient(b.c.Update(none, script("web", sleeps, numprocesses(1), func(t *gaffer.Template) { t.Env = map[string]string{"A": "1"} })))
 	b.await(events, gaffer.KindUpdate)
+	b.await(events, gaffer.KindSpawn)
 	b.impatient(b.c.Signal(none, "web", 9))
 	b.await(events, gaffer.KindExit)
 	b.impatient(b.c.Stop(none, "web"))
