@@ -60,7 +60,7 @@ function field(p, first) {
   const schema = resolve(p.schema);
   const input = schema.type === 'boolean'
     ? make('select', { id, name: p.name }, make('option', { value: '' }, ''), make('option', {}, 'true'), make('option', {}, 'false'))
-    : make('input', { id, name: p.name, spellcheck: 'false', autocomplete: 'off', placeholder: p.in === 'path' && p.name === 'target' ? '*' : '' });
+    : make('input', { id, name: p.name, spellcheck: 'false', autocomplete: 'off', required: !!p.required });
   input.dataset.in = p.in;
   return make('div', { class: 'field' },
     make('label', { for: id, class: p.required ? 'needed' : false }, p.name), input,
@@ -74,7 +74,7 @@ const quote = (s) => (/^[\w@%+=:,./-]+$/.test(s) ? s : "'" + s.replaceAll("'", "
 function gather(form, method, path) {
   const query = new URLSearchParams();
   for (const e of form.querySelectorAll('[data-in]')) {
-    const value = e.value.trim() || (e.dataset.in === 'path' ? e.placeholder : '');
+    const value = e.value.trim();
     if (e.dataset.in === 'path') path = path.replace('{' + e.name + '}', encodeURIComponent(value));
     else if (value) query.append(e.name, value);
   }
@@ -182,7 +182,7 @@ function bodyField(op) {
 
 function acceptField(op) {
   const ok = Object.entries(op.responses).find(([status]) => status.startsWith('2'));
-  const kinds = ok && ok[1].content ? Object.keys(ok[1].content) : [];
+  const kinds = ok && ok[1].content ? Object.keys(ok[1].content).sort().reverse() : [];
   if (kinds.length < 2) return null;
   return make('select', { class: 'accept', 'aria-label': 'format' }, ...kinds.map((k) => make('option', {}, k)));
 }

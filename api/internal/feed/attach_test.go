@@ -243,21 +243,21 @@ func TestAttachedClientWhoseInputWaitsIsNotCut(t *testing.T) {
 	w := newWorld(t, worldOptions{feed: feed.Options{Heartbeat: 10 * time.Millisecond, Stall: 50 * time.Millisecond}})
 	w.add("web", "trap 'exec cat' HUP; echo ready; while :; do sleep 0.05; done", withInput)
 	w.written("web", "ready")
-	s := w.attach("web/attach", websocket.DialOptions{})
+	pings := make(chan struct{}, 100)
+	s := w.attach("web/attach", websocket.DialOptions{OnPingReceived: func(context.Context, []byte) bool {
+		pings <- struct{}{}
+		return true
+	}})
 	const size = 200000
-	sent := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(sent)
-		s.send(websocket.MessageBinary, strings.Repeat("x", size))
+		defer close(done)
+		s.reads("stdout", strings.Repeat("x", size))
 	}()
-	pinged := time.Now()
-	for time.Since(pinged) < 300*time.Millisecond { // several times Stall
-		ctx, cancel := context.WithTimeout(w.ctx, 100*time.Millisecond)
-		_, err := w.m.Stats(ctx, "web")
-		cancel()
-		w.ok(err)
+	s.send(websocket.MessageBinary, strings.Repeat("x", size))
+	for range 4 { // the next is not sent before the answer has been waited for
+		<-pings
 	}
 	w.ok(w.m.Signal(w.ctx, "web", 1))
-	s.reads("stdout", strings.Repeat("x", size))
-	<-sent
+	<-done
 }

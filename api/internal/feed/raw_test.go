@@ -33,7 +33,7 @@ func TestRawStreamIsTheBytesToTheEndOfTheProcess(t *testing.T) {
 
 // noRestart leaves a template alone for long once it has crashed.
 func noRestart(t *gaffer.Template) {
-	t.Flapping = &gaffer.Flapping{Attempts: 1, Window: gaffer.Duration(time.Hour), RetryIn: gaffer.Duration(time.Hour)}
+	t.Flapping = &gaffer.Flapping{Attempts: 1, Window: gaffer.Duration(time.Hour), RetryIn: new(gaffer.Duration(time.Hour))}
 }
 
 func TestRawStreamOfBefore(t *testing.T) {
@@ -193,8 +193,8 @@ func TestDrainEndsABodyThatDoesNotCome(t *testing.T) {
 		_, _ = send.Write([]byte("line\n"))
 		out.line()
 		_ = w.feed.Drain(w.ctx)
-		_ = send.Close()
 	}()
+	defer send.Close()
 	if code, answer := w.post("web/streams/stdin", body); code != http.StatusServiceUnavailable || !strings.Contains(answer, "after 5 bytes") {
 		t.Errorf("%d %s", code, answer)
 	}
