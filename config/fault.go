@@ -103,13 +103,25 @@ func (s *source) fault(at span, format string, a ...any) *Fault {
 	to := min(max(at.to, from), start+len(line))
 
 	number := strings.Count(s.text[:start], "\n") + 1
-	return &Fault{
+	f := &Fault{
 		File:    s.path,
 		Line:    number,
 		Col:     utf8.RuneCountInString(s.text[start:from]) + 1,
 		Message: fmt.Sprintf(format, a...),
-		excerpt: excerpt(number, line, from-start, to-start),
 	}
+	if !secretive(line) {
+		f.excerpt = excerpt(number, line, from-start, to-start)
+	}
+	return f
+}
+
+// secretive tells whether a line looks as if there were a secret in it, which then
+// is not shown: faults end up in logs.
+func secretive(line string) bool {
+	line = strings.ToLower(line)
+	return slices.ContainsFunc([]string{"secret", "passw", "token", "authorization", "api_key", "apikey", "private_key"}, func(word string) bool {
+		return strings.Contains(line, word)
+	})
 }
 
 // wholeFault describes what is wrong with the file as a whole.

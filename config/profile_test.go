@@ -132,15 +132,15 @@ func TestUnknownProfileIsRefused(t *testing.T) {
 
 func TestFaultsOfProfiles(t *testing.T) {
 	for want, text := range map[string]string{
-		"gaffer.toml:1:12: unknown name proces; did you mean process?": "[profile.a.proces.web]\ncmd = 'x'\n",
-		"gaffer.toml:2:1: unknown name include":                         "[profile.a]\ninclude = ['x']\n",
-		"gaffer.toml:2:1: unknown field cmmd in process.web":            "[profile.a.process.web]\ncmmd = 'x'\n",
-		"gaffer.toml:2:8: port: want a whole number":                    "[profile.a.process.web]\nport = 'x'\n",
-		"gaffer.toml:2:1: unknown field nod in daemon":                  "[profile.a.daemon]\nnod = 'x'\n",
-		"gaffer.toml:2:1: unknown field ulr in webhook.x":               "[profile.a.webhook.x]\nulr = 'x'\n",
+		"gaffer.toml:1:12: unknown name proces; did you mean process?":   "[profile.a.proces.web]\ncmd = 'x'\n",
+		"gaffer.toml:2:1: unknown name include":                          "[profile.a]\ninclude = ['x']\n",
+		"gaffer.toml:2:1: unknown field cmmd in process.web":             "[profile.a.process.web]\ncmmd = 'x'\n",
+		"gaffer.toml:2:8: port: want a whole number":                     "[profile.a.process.web]\nport = 'x'\n",
+		"gaffer.toml:2:1: unknown field nod in daemon":                   "[profile.a.daemon]\nnod = 'x'\n",
+		"gaffer.toml:2:1: unknown field ulr in webhook.x":                "[profile.a.webhook.x]\nulr = 'x'\n",
 		"gaffer.toml:1:10: want a table such as [profile.production]; a": "profile={a=1}\n",
-		"gaffer.toml:1:11: profile: want tables such as":                "profile = 1\n",
-		"gaffer.toml:1:10: profile \"a b\": want a letter":              "[profile.\"a b\"]\n",
+		"gaffer.toml:1:11: profile: want tables such as":                 "profile = 1\n",
+		"gaffer.toml:1:10: profile \"a b\": want a letter":               "[profile.\"a b\"]\n",
 	} {
 		dir := write(t, map[string]string{"gaffer.toml": text + "[process.ok]\ncmd = 'x'\n"})
 		_, err := load(t, dir, "gaffer.toml", config.Options{})

@@ -37,7 +37,7 @@ func (p *parts) file(d *decoder, t *trust, n *node, field, path string) ([]byte,
 }
 
 func (p *parts) readTLS(d *decoder, t *trust, n *node, l *Listen) {
-	if l.TLSCert == "" {
+	if l.TLSCert == "" || l.TLSKey == "" {
 		return
 	}
 	cert, certOK := p.file(d, t, n, "tls_cert", l.TLSCert)

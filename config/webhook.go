@@ -34,20 +34,39 @@ func (d *decoder) webhook(n *node, name string) Webhook {
 // private runs a step of which no fault may show a secret: excerpts of lines that
 // have one are left out.
 func (d *decoder) private(n *node, step func()) {
+	type line struct {
+		file string
+		n    int
+	}
+	secret := map[line]bool{}
+	for _, field := range []string{"secret", "headers", "url"} {
+		n.each(field, func(at spot) {
+			end := spot{at.src, span{at.to, at.to}}
+			for i := at.line(); i <= end.line(); i++ {
+				secret[line{at.src.path, i}] = true
+			}
+		})
+	}
 	before := len(d.faults)
 	step()
 	for _, f := range d.faults[before:] {
-		for _, field := range []string{"secret", "headers", "url"} {
-			child := n.fields[field]
-			if child == nil || child.key.src.path != f.File {
-				continue
-			}
-			end := spot{child.at.src, span{child.at.to, child.at.to}}
-			if f.Line >= child.key.line() && f.Line <= end.line() {
-				f.excerpt = ""
-				f.Message, _, _ = strings.Cut(f.Message, `: write "`)
-			}
+		if secret[line{f.File, f.Line}] {
+			f.excerpt = ""
+			f.Message, _, _ = strings.Cut(f.Message, `: write "`)
 		}
+	}
+}
+
+// each calls f with all spots of a field, and of what is in it.
+func (n *node) each(field string, f func(spot)) {
+	child := n.fields[field]
+	if child == nil {
+		return
+	}
+	f(child.key)
+	f(child.at)
+	for _, name := range child.keys {
+		child.each(name, f)
 	}
 }
 
