@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -74,6 +77,11 @@ func (c *call) admit() error {
 }
 
 func (c *call) run() error {
+	if c.r.URL.RawQuery != "" && !c.route.stream && !c.route.hidden {
+		if err := c.checkQuery(); err != nil {
+			return err
+		}
+	}
 	if c.r.ContentLength != 0 {
 		c.boundBody()
 	}
@@ -87,6 +95,26 @@ func (c *call) run() error {
 	defer cancel()
 	c.r = c.r.WithContext(ctx)
 	return c.route.handle(c)
+}
+
+// checkQuery refuses parameters that the route does not have. Streams do so
+// themselves.
+func (c *call) checkQuery() error {
+	values, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil {
+		return &faults{errMalformed, []Fault{{"query", err.Error()}}}
+	}
+	found := &faults{sort: gaffer.ErrInvalid}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		known := slices.ContainsFunc(c.route.query, func(p param) bool { return p.name == name })
+		switch {
+		case !known:
+			found.add("query."+name, "is not known")
+		case len(values[name]) > 1:
+			found.add("query."+name, "is given more than once")
+		}
+	}
+	return found.err()
 }
 
 // boundBody bounds the size of the body, and the time to send it where it is read

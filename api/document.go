@@ -147,7 +147,11 @@ func (s *Server) responses(r *route) map[string]*huma.Response {
 		ok.Content["application/json"] = &huma.MediaType{Schema: s.schemas.of(reflect.TypeOf(r.answer))}
 	}
 	for _, t := range r.types {
-		ok.Content[t] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+		schema := &huma.Schema{Type: huma.TypeString}
+		if r.record != nil && t != "text/plain" {
+			schema = s.schemas.of(reflect.TypeOf(r.record)) // of each one
+		}
+		ok.Content[t] = &huma.MediaType{Schema: schema}
 	}
 	out := map[string]*huma.Response{
 		strconv.Itoa(status): ok,
@@ -156,8 +160,12 @@ func (s *Server) responses(r *route) map[string]*huma.Response {
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: s.schemas.of(reflect.TypeFor[Problem]())}},
 		},
 	}
-	if r.accepted {
-		out["202"] = &huma.Response{Description: "It is begun, and not waited for", Content: ok.Content}
+	for _, status := range r.also {
+		text := http.StatusText(status)
+		if status == http.StatusAccepted {
+			text = "It is begun, and not waited for"
+		}
+		out[strconv.Itoa(status)] = &huma.Response{Description: text, Content: ok.Content}
 	}
 	return out
 }

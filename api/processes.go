@@ -36,12 +36,12 @@ func processRoutes() []route {
 			method: "PUT", path: one, role: Admin, audit: "update", handle: updateProcess,
 			id: "update-process", summary: "Replace a template; the name may be left out of the body",
 			query: []param{waitParam, {"create", "add the template if there is none of that name", false}},
-			body:  namelessTemplate{}, accepted: true, answer: []gaffer.Status{},
+			body:  namelessTemplate{}, also: []int{http.StatusCreated, http.StatusAccepted}, answer: []gaffer.Status{},
 		},
 		{
 			method: "DELETE", path: one, role: Admin, audit: "remove", handle: removeProcess,
 			id: "remove-processes", summary: "Stop templates and forget them",
-			query: []param{waitParam}, accepted: true, answer: []Removed{},
+			query: []param{waitParam}, also: []int{http.StatusAccepted}, answer: []Removed{},
 		},
 		{
 			method: "GET", path: one + "/status", role: Viewer, handle: showStatus,

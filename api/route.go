@@ -17,13 +17,14 @@ type route struct {
 	id       string // name of the operation
 	summary  string
 	query    []param
-	body     any    // of the type of the body; nil: none
-	optional bool   // the body may be left out
-	raw      string // media type of a body that is not JSON
-	status   int    // of the answer; 0: 200
-	accepted bool   // 202 when it is not waited for
-	answer   any    // of the type of the answer; nil: none
-	types    []string
+	body     any      // of the type of the body; nil: none
+	optional bool     // the body may be left out
+	raw      string   // media type of a body that is not JSON
+	status   int      // of the answer; 0: 200
+	accepted bool     // 202 when it is not waited for
+	answer   any      // of the type of the answer; nil: none
+	types    []string // media types of an answer that is not one JSON text
+	record   any      // of the type of what comes one after the other; nil: bytes
 }
 
 // param is a parameter in a request's query.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gafferpm/gaffer"
@@ -36,13 +37,14 @@ func (s *schemas) build() {
 		reflect.TypeFor[gaffer.Signal]():   reflect.TypeFor[signalText](),
 		reflect.TypeFor[gaffer.Account]():  reflect.TypeFor[accountText](),
 		reflect.TypeFor[gaffer.Args]():     reflect.TypeFor[argsList](),
+		reflect.TypeFor[gaffer.Output]():   reflect.TypeFor[Output](),
 		reflect.TypeFor[Role]():            reflect.TypeFor[roleText](),
 		reflect.TypeFor[Count]():           reflect.TypeFor[countText](),
 	} {
 		s.registry.RegisterTypeAlias(t, alias)
 	}
 	for _, r := range routes() {
-		for _, v := range []any{r.body, r.answer} {
+		for _, v := range []any{r.body, r.answer, r.record} {
 			if v != nil {
 				s.registry.Schema(reflect.TypeOf(v), true, "")
 			}
@@ -96,6 +98,18 @@ type (
 	roleText     string
 	countText    string
 )
+
+// Output is a line, or a piece of raw output, as it goes over the wire.
+type Output struct {
+	Name    string    `json:"name"`
+	ID      uint64    `json:"id"`
+	Slot    int       `json:"slot"`
+	Label   string    `json:"label"`
+	Time    time.Time `json:"time"`
+	Data    string    `json:"data,omitempty" doc:"The text, if it is UTF-8"`
+	Base64  []byte    `json:"base64,omitempty" doc:"The bytes, if they are no UTF-8"`
+	Partial bool      `json:"partial,omitempty"`
+}
 
 func textOr(kind, description string, examples ...any) *huma.Schema {
 	return &huma.Schema{

@@ -15,11 +15,13 @@ func sourceRoutes() []route {
 		},
 		{
 			method: "POST", path: "/v1/apply", role: Admin, whole: true, audit: "apply", handle: apply,
-			id: "apply", summary: "Do what a plan says, and wait until it is done", body: gaffer.Desired{}, answer: gaffer.Plan{},
+			id: "apply", summary: "Do what a plan says; the answer is the plan, with what went wrong",
+			query: []param{waitParam}, accepted: true, body: gaffer.Desired{}, answer: gaffer.Plan{},
 		},
 		{
 			method: "POST", path: "/v1/reload", role: Admin, whole: true, audit: "reload", handle: reload,
-			id: "reload", summary: "Read the daemon's files again and apply them", body: Nothing{}, optional: true, answer: gaffer.Plan{},
+			id: "reload", summary: "Read the daemon's files again and apply them",
+			query: []param{waitParam}, accepted: true, body: Nothing{}, optional: true, answer: gaffer.Plan{},
 		},
 		{
 			method: "GET", path: "/v1/config", role: Admin, whole: true, handle: showOrigins,
@@ -30,23 +32,33 @@ func sourceRoutes() []route {
 }
 
 func plan(c *call) error {
-	return c.desired(func(d gaffer.Desired) (gaffer.Plan, error) { return c.s.opts.Config.Plan(c.r.Context(), d) })
+	d, err := c.desired()
+	if err != nil {
+		return err
+	}
+	p, err := c.s.opts.Config.Plan(c.r.Context(), d)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, withSteps(p))
 }
 
 func apply(c *call) error {
-	return c.desired(func(d gaffer.Desired) (gaffer.Plan, error) { return c.s.opts.Config.Apply(c.r.Context(), d) })
-}
-
-func (c *call) desired(do func(gaffer.Desired) (gaffer.Plan, error)) error {
-	if c.s.opts.Config == nil {
-		return errUnsupported
-	}
-	var d gaffer.Desired
-	if err := c.decode(&d); err != nil {
+	d, err := c.desired()
+	if err != nil {
 		return err
 	}
+	return c.planned(func() (gaffer.Plan, error) { return c.s.opts.Config.Apply(c.patience, d) })
+}
+
+func (c *call) desired() (gaffer.Desired, error) {
+	var d gaffer.Desired
+	if c.s.opts.Config == nil {
+		return d, errUnsupported
+	}
+	err := c.decode(&d)
 	c.name = d.Source
-	return c.planned(do(d))
+	return d, err
 }
 
 func reload(c *call) error {
@@ -56,23 +68,33 @@ func reload(c *call) error {
 	if err := c.decode(&Nothing{}); err != nil {
 		return err
 	}
-	return c.planned(c.s.opts.Config.Reload(c.r.Context()))
+	return c.planned(func() (gaffer.Plan, error) { return c.s.opts.Config.Reload(c.patience) })
 }
 
-// planned answers with a plan. A plan of which steps failed is an answer too: they
-// say so themselves.
-func (c *call) planned(p gaffer.Plan, err error) error {
+// planned answers with a plan that is carried out. One of which steps failed is an
+// answer too: they say so themselves.
+func (c *call) planned(do func() (gaffer.Plan, error)) error {
+	var p gaffer.Plan
+	done, err := c.waited(func() (err error) {
+		p, err = do()
+		return err
+	})
 	failed := func(s gaffer.Step) bool { return s.Error != "" }
 	if err != nil && !slices.ContainsFunc(p.Steps, failed) {
 		return err
 	}
+	if err != nil {
+		c.note, done = "with faults: "+err.Error(), true
+	}
+	return c.reply(acceptedUnless(done), withSteps(p))
+}
+
+// withSteps is a plan that has a list of steps, if an empty one.
+func withSteps(p gaffer.Plan) gaffer.Plan {
 	if p.Steps == nil {
 		p.Steps = []gaffer.Step{}
 	}
-	if err != nil {
-		c.note = "with faults: " + err.Error()
-	}
-	return c.reply(http.StatusOK, p)
+	return p
 }
 
 func showOrigins(c *call) error {

@@ -20,10 +20,10 @@ func streamRoutes() []route {
 		{"feed", "\"longpoll\" answers a list as soon as there is an event", ""},
 		{"timeout", "of longpoll; default 30s", gaffer.Duration(0)},
 	}
-	events.types = []string{ndjson, sse, "application/json"}
+	events.types, events.record, events.answer = []string{ndjson, sse}, gaffer.Event{}, EventPage{}
 	stats := stream("GET", "/v1/stats", "monitor", "What templates use, again and again", Viewer, streamStats)
-	stats.query = []param{targetParam, {"interval", "default 1s, least 100ms", gaffer.Duration(0)}}
-	stats.types = []string{ndjson, sse}
+	stats.query = []param{targetParam, {"interval", "default 1s, least 100ms", gaffer.Duration(0)}, follow}
+	stats.types, stats.record = []string{ndjson, sse}, []gaffer.Stats{}
 	logs := stream("GET", "/v1/logs", "logs", "What processes write, by lines", Viewer, streamLogs)
 	logs.query = []param{
 		targetParam, {"stream", "labels, with commas between or repeated; default all", ""},
@@ -34,16 +34,28 @@ func streamRoutes() []route {
 		{"prefix", "begin lines with the process that wrote them (text)", false},
 		{"raw", "leave control characters as they are (text)", false},
 	}
-	logs.types = []string{text, ndjson, sse}
+	logs.types, logs.record = []string{text, ndjson, sse}, gaffer.Output{}
 	const one = "/v1/processes/{target}/streams/{label}"
 	read := stream("GET", one, "read-stream", "The raw bytes of one process's stream, as they come", Viewer, streamRaw)
 	read.types = []string{"application/octet-stream"}
+	read.query = []param{{"tail", "begin with so many bytes of before; -1: all that are kept", 0}, follow}
 	write := stream("POST", one, "write-stream", "Write to stdin or a custom stream of one process", Operator, streamWrite)
 	write.audit, write.raw, write.answer = "send", "application/octet-stream", Written{}
 	attach := stream("GET", "/v1/processes/{target}/attach", "attach",
 		"A WebSocket to one process, both ways", Operator, streamAttach)
+	attach.query = []param{
+		{"stream", "labels, with commas between or repeated; default all", ""},
+		{"tail", "begin with so many bytes of before; -1: all that are kept", 0},
+	}
 	attach.status, attach.audit = http.StatusSwitchingProtocols, "attach"
 	return []route{events, stats, logs, read, write, attach}
+}
+
+// EventPage is the answer of a long poll.
+type EventPage struct {
+	Last   uint64         `json:"last"` // to go on from
+	Events []gaffer.Event `json:"events"`
+	Missed int            `json:"missed"` // events that were lost before these
 }
 
 // Written is the answer of writing to a stream.

@@ -51,7 +51,7 @@ func verbRoutes() []route {
 		return route{
 			method: "POST", path: "/v1/processes/{target}/" + name, role: Operator, audit: name, handle: handle,
 			id: name, summary: summary, query: []param{waitParam}, body: body, optional: optional,
-			accepted: true, answer: []gaffer.Status{},
+			also: []int{http.StatusAccepted}, answer: []gaffer.Status{},
 		}
 	}
 	return []route{

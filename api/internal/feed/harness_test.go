@@ -59,6 +59,7 @@ func newWorld(t *testing.T, opts worldOptions) *world {
 			t.Error(err)
 		}
 	})
+	<-m.Begun()
 	w := &world{T: t, ctx: ctx, m: m, feed: feed.New(opts.feed)}
 	var c gaffer.Controller = m
 	if opts.wrap != nil {
