@@ -13,7 +13,7 @@ type claims struct {
 	sources []string           // of desired
 	order   []*record          // all there are, as they were defined
 	records map[string]*record // the same by name
-	definer map[string]string  // by name: the first source of desired that defines it
+	definer map[string]string  // by name: which of the sources defines it
 }
 
 func newClaims(desired []gaffer.Desired, order []*record) *claims {
@@ -24,7 +24,8 @@ func newClaims(desired []gaffer.Desired, order []*record) *claims {
 	for _, d := range desired {
 		c.sources = append(c.sources, d.Source)
 		for _, t := range d.Templates {
-			if c.definer[t.Name] == "" {
+			// Of several it is the one that has it, else the first.
+			if r := c.records[t.Name]; c.definer[t.Name] == "" || r != nil && r.Source == d.Source {
 				c.definer[t.Name] = d.Source
 			}
 		}

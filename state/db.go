@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // The names of the files of the database.
@@ -75,7 +76,7 @@ func openFile(path string, existed bool) (db *bbolt.DB, err error) {
 	var number syscall.Errno
 	var damaged *damagedError
 	switch {
-	case errors.As(err, &number), errors.As(err, &damaged):
+	case errors.As(err, &number), errors.As(err, &damaged), errors.Is(err, berrors.ErrTimeout):
 		return nil, err
 	case err != nil:
 		return nil, &damagedError{fmt.Errorf("%s: %w", path, err)}

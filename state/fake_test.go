@@ -240,7 +240,10 @@ func open(t testing.TB, dir string, opts Options) *State {
 }
 
 // abandon ends a state as a kill -9 does: nothing is written any more.
-func abandon(t testing.TB, s *State) {
+func abandon(t interface {
+	Helper()
+	Error(...any)
+}, s *State) {
 	t.Helper()
 	close(s.journal.quit)
 	<-s.journal.ended

@@ -41,7 +41,7 @@ func takeLock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err = flock(f)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		defer f.Close()
 		h := readHolder(f)
@@ -55,6 +55,22 @@ func takeLock(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil
+}
+
+// A daemon that was killed may leave a lock behind for a moment: until a child that
+// it was just starting has become another program.
+const (
+	lockPatience = 500 * time.Millisecond
+	lockRetry    = 5 * time.Millisecond
+)
+
+func flock(f *os.File) error {
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockRetry) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 func writeHolder(f *os.File) error {

@@ -118,7 +118,7 @@ func (s *segment) from(after uint64) int64 {
 }
 
 // chunk is how much of a segment is read at once.
-const chunk = 64 << 10
+const chunk = 16 << 10
 
 // lines calls f with each good line between two offsets of a file, until f
 // returns false.
