@@ -21,7 +21,7 @@ type route struct {
 	optional bool     // the body may be left out
 	raw      string   // media type of a body that is not JSON
 	status   int      // of the answer; 0: 200
-	accepted bool     // 202 when it is not waited for
+	also     []int    // other statuses of the same answer
 	answer   any      // of the type of the answer; nil: none
 	types    []string // media types of an answer that is not one JSON text
 	record   any      // of the type of what comes one after the other; nil: bytes

@@ -16,12 +16,12 @@ func sourceRoutes() []route {
 		{
 			method: "POST", path: "/v1/apply", role: Admin, whole: true, audit: "apply", handle: apply,
 			id: "apply", summary: "Do what a plan says; the answer is the plan, with what went wrong",
-			query: []param{waitParam}, accepted: true, body: gaffer.Desired{}, answer: gaffer.Plan{},
+			query: []param{waitParam}, also: []int{http.StatusAccepted}, body: gaffer.Desired{}, answer: gaffer.Plan{},
 		},
 		{
 			method: "POST", path: "/v1/reload", role: Admin, whole: true, audit: "reload", handle: reload,
 			id: "reload", summary: "Read the daemon's files again and apply them",
-			query: []param{waitParam}, accepted: true, body: Nothing{}, optional: true, answer: gaffer.Plan{},
+			query: []param{waitParam}, also: []int{http.StatusAccepted}, body: Nothing{}, optional: true, answer: gaffer.Plan{},
 		},
 		{
 			method: "GET", path: "/v1/config", role: Admin, whole: true, handle: showOrigins,
