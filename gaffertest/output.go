@@ -26,7 +26,7 @@ var outputCases = []aCase{
 }
 
 func outputLines(b *bench) {
-	b.add("jobs:a", "echo out; echo err >&2; printf 'no end'; "+sleeps)
+	b.add("jobs:a", `echo err >&2; printf 'out\nno end'; `+sleeps)
 	out := b.output("jobs:a", gaffer.OutputOptions{Tail: -1})
 	for line, label := range map[string]string{"out": "stdout", "err": "stderr"} {
 		out := b.output("jobs:a", gaffer.OutputOptions{Tail: -1})
