@@ -45,12 +45,16 @@ Exit status: 0 done, and all that it touched runs; 1 something could not be done
 		RunE: f.run,
 	}
 	f.add(cmd)
+	f.addWait(cmd)
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show the plan and do nothing, as gaffer plan")
 	cmd.Flags().StringVar(&f.expect, "expect", "", "`digest` of the plan (of gaffer plan --json) that is to be applied, and no other")
 	return cmd
 }
 
 func (f *applyFlags) run(cmd *cobra.Command, _ []string) error {
+	if err := f.check(cmd); err != nil {
+		return err
+	}
 	c, err := connect(cmd)
 	if err != nil {
 		return err
@@ -73,7 +77,6 @@ const tries = 3
 
 // apply carries out a plan and reports it.
 func (f *applyFlags) apply(cmd *cobra.Command, c *client.Client, d gaffer.Desired, plan gaffer.Plan) error {
-	ctx := cmd.Context()
 	for try := 1; ; try++ {
 		if !f.json {
 			if err := f.show(cmd, plan); err != nil {
@@ -84,25 +87,48 @@ func (f *applyFlags) apply(cmd *cobra.Command, c *client.Client, d gaffer.Desire
 			return err
 		}
 		d.Expect = plan.Digest
-		report := f.follow(ctx, cmd, c, plan)
-		done, err := c.Apply(ctx, d)
-		if len(done.Steps) == 0 && errors.Is(err, gaffer.ErrConflict) && f.expect == "" && try < tries {
-			report.stop(gaffer.Plan{})
-			if plan, err = c.Plan(ctx, d); err != nil {
-				return err
-			}
-			note("things have changed since the plan was made; now it is another")
-			continue
+		done, err := f.carryOut(cmd, c, d, plan)
+		if !errors.Is(err, gaffer.ErrConflict) || f.expect != "" || try == tries {
+			return f.outcome(cmd, c, done, err)
 		}
-		report.stop(done)
-		if f.json && len(done.Steps) > 0 {
-			err = errors.Join(err, newScreen(cmd).json(done))
-		}
-		if err != nil {
+		if plan, err = c.Plan(cmd.Context(), d); err != nil {
 			return err
 		}
-		return wellness(ctx, c, done)
+		note("things have changed since the plan was made; now it is another")
 	}
+}
+
+// carryOut has a plan applied, and reports each step when it is done.
+func (f *applyFlags) carryOut(cmd *cobra.Command, c *client.Client, d gaffer.Desired, plan gaffer.Plan) (gaffer.Plan, error) {
+	report := f.follow(cmd, c, plan)
+	wait, cancel := f.context(cmd.Context())
+	defer cancel()
+	done, err := c.Apply(wait, d)
+	if err != nil {
+		report.stop(gaffer.Plan{})
+	} else {
+		report.stop(done)
+	}
+	return done, err
+}
+
+// outcome tells what is left to tell of what was applied.
+func (f *sourceFlags) outcome(cmd *cobra.Command, c gaffer.Controller, done gaffer.Plan, err error) error {
+	switch {
+	case f.noWait && errors.Is(err, context.Canceled):
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		note("not done after %s; it goes on", f.wait)
+		return statusError(exitError)
+	case err != nil:
+		return err
+	}
+	if f.json {
+		if err := newScreen(cmd).json(done); err != nil {
+			return err
+		}
+	}
+	return wellness(cmd.Context(), c, done)
 }
 
 // progress reports the steps of a plan as they are done.
@@ -125,8 +151,8 @@ var stepDone = map[gaffer.Op]gaffer.Kind{
 
 // follow watches for what the steps of a plan bring about. Reporting is a comfort:
 // where events can't be had, the end says everything.
-func (f *sourceFlags) follow(ctx context.Context, cmd *cobra.Command, c gaffer.Controller, plan gaffer.Plan) *progress {
-	ctx, cancel := context.WithCancel(ctx)
+func (f *sourceFlags) follow(cmd *cobra.Command, c gaffer.Controller, plan gaffer.Plan) *progress {
+	ctx, cancel := context.WithCancel(cmd.Context())
 	p := &progress{screen: newScreen(cmd), end: cancel, pending: map[string]gaffer.Step{}}
 	if f.json {
 		return p

@@ -9,13 +9,13 @@ import (
 func newConfig() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Check a gaffer.toml or Procfile",
+		Short: "Check a gaffer.toml or Procfile, and show what is in force",
 		Args:  noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("which command? want `%s check`", cmd.CommandPath())
+			return usagef("which command? want `%s check` or `%s show`", cmd.CommandPath(), cmd.CommandPath())
 		},
 	}
-	cmd.AddCommand(newConfigCheck())
+	cmd.AddCommand(newConfigCheck(), newConfigShow())
 	return cmd
 }
 

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gafferpm/gaffer/config"
 )
 
 // daemonFlags are the flags of gaffer daemon.
@@ -78,6 +81,9 @@ func (f *daemonFlags) add(cmd *cobra.Command) {
 func (f *daemonFlags) runInBackground() error {
 	path := f.logFile
 	if path == "" {
+		if err := config.PrivateDir(f.stateDir); err != nil {
+			return fmt.Errorf("state directory %w", err)
+		}
 		path = filepath.Join(f.stateDir, "gaffer.log")
 	}
 	return startInBackground(os.Args[1:], path)

@@ -116,7 +116,7 @@ func unfinished(journal gaffer.Journal, after uint64) ([]proc.Birth, error) {
 			case e.Kind == gaffer.KindExit:
 				delete(alive, e.ID)
 			case e.Kind == gaffer.KindSpawn && e.PID > 0 && e.Message != "detached":
-				alive[e.ID] = proc.Birth{PID: e.PID, At: e.Time}
+				alive[e.ID] = proc.Birth{PID: e.PID, At: e.Time, Value: e.Name}
 			}
 		}
 		after = events[len(events)-1].Seq

@@ -140,7 +140,8 @@ func (d *daemon) openRuntime(context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.atEnd(func() { _ = lock.Close() })
+	// Whoever waits for the end of the daemon waits for this, so it comes last.
+	d.undo = slices.Insert(d.undo, 0, func() { _ = lock.Close() })
 	path := d.flags.pidFile
 	if path == "" {
 		path = d.conf.Settings.PIDFile

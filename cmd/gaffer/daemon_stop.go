@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,11 +69,26 @@ func stopDaemon(ctx context.Context, c *client.Client) error {
 	}
 	beat := time.NewTicker(lookForEnd)
 	defer beat.Stop()
-	for ctx.Err() == nil && !errors.Is(c.Ping(ctx), client.ErrNoDaemon) {
+	for ctx.Err() == nil && !(errors.Is(c.Ping(ctx), client.ErrNoDaemon) && socketFree(c.Host())) {
 		select {
 		case <-beat.C:
 		case <-ctx.Done():
 		}
 	}
 	return ctx.Err()
+}
+
+// socketFree says that no daemon has the socket any more, as far as that can be
+// seen from here: its lock is the last thing that a daemon gives up.
+func socketFree(host string) bool {
+	path, unix := strings.CutPrefix(host, "unix://")
+	if !unix {
+		return true
+	}
+	lock, err := os.Open(path + ".lock")
+	if err != nil {
+		return true
+	}
+	defer lock.Close()
+	return syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil
 }

@@ -42,6 +42,7 @@ Exit status: as of gaffer apply.`,
 	}
 	f.fileFlags.add(cmd)
 	f.addRest(cmd)
+	f.addWait(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.app, "app", "", "`name` of the group (default the directory's)")
 	flags.StringSliceVarP(&f.counts, "count", "c", nil, "numbers of processes, as `web=2,worker=3`")
@@ -55,6 +56,9 @@ func (f *loadFlags) run(cmd *cobra.Command, args []string) error {
 			return usagef("want FILE or --config, not both")
 		}
 		f.path = args[0]
+	}
+	if err := f.check(cmd); err != nil {
+		return err
 	}
 	d, err := f.application(cmd)
 	if err != nil {
@@ -136,6 +140,9 @@ Exit status: 0 done, 1 there is no such application, or something could not be d
 		},
 		ValidArgsFunction: completeApps,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(cmd); err != nil {
+				return err
+			}
 			c, err := connect(cmd)
 			if err != nil {
 				return err
@@ -155,6 +162,7 @@ Exit status: 0 done, 1 there is no such application, or something could not be d
 			return f.apply(cmd, c, d, plan)
 		},
 	}
+	f.addWait(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "print what was done as JSON")
 	return cmd
 }

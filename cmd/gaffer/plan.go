@@ -11,6 +11,7 @@ import (
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/config"
+	"github.com/gafferpm/gaffer/internal/console"
 )
 
 // sourceFlags are the flags of commands that bring what a file defines to a daemon.
@@ -19,7 +20,7 @@ type sourceFlags struct {
 	adopt  bool
 	reset  bool
 	values bool
-	json   bool
+	waitFlags
 }
 
 func (f *sourceFlags) add(cmd *cobra.Command) {
@@ -35,6 +36,13 @@ func (f *sourceFlags) addRest(cmd *cobra.Command) {
 	flags.BoolVar(&f.reset, "reset", false, "drop what was changed at run time: scaled numbers, stops, updates")
 	flags.BoolVar(&f.values, "values", false, "show the values of env, which may be secrets")
 	flags.BoolVar(&f.json, "json", false, "print the plan as JSON")
+}
+
+// addWait adds the flags of those that wait until it is done.
+func (f *sourceFlags) addWait(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.DurationVar(&f.wait, "wait", 0, "wait at most that `time` until it is done, as 30s (default as long as it takes)")
+	flags.BoolVar(&f.noWait, "no-wait", false, "do not wait, only begin")
 }
 
 // desired is what the file wants that was named. Without one, Source is empty, and
@@ -135,7 +143,8 @@ func refuseConflicts(plan gaffer.Plan) error {
 // note tells a person something that is not what was asked for.
 func note(format string, a ...any) { fmt.Fprintf(os.Stderr, "gaffer: "+format+"\n", a...) }
 
-// wellness is the exit status of what a plan has created, changed or kept.
+// wellness is the exit status of a plan that was applied: whether it was, and how
+// what it has created and changed is now.
 func wellness(ctx context.Context, c gaffer.Controller, plan gaffer.Plan) error {
 	infos, err := c.List(ctx, gaffer.All)
 	if err != nil {
@@ -143,25 +152,23 @@ func wellness(ctx context.Context, c gaffer.Controller, plan gaffer.Plan) error 
 	}
 	touched := map[string]bool{}
 	for _, s := range plan.Steps {
+		if s.Error != "" {
+			return statusError(exitError)
+		}
 		touched[s.Name] = s.Op == gaffer.OpCreate || s.Op == gaffer.OpUpdate
 	}
-	down := false
+	var wanted []gaffer.Status
 	for _, info := range infos {
 		st := info.Status
-		if !touched[st.Name] {
+		if !touched[st.Name] || info.Template.Detach || st.Active != "active" && st.State != gaffer.Failed {
 			continue
 		}
-		switch st.State {
-		case gaffer.InBackoff, gaffer.InFlapping, gaffer.Failed:
-			note("%s: %s%s", st.Name, st.State, behind(": ", st.Reason))
-			return statusError(exitDegraded)
+		wanted = append(wanted, st)
+		if st.State != gaffer.Running && st.MaxProcesses > 0 {
+			note("%s", console.Clean(st.Name+" is "+inWords(st)+behind(": ", st.Reason)))
 		}
-		down = down || st.Active == "active" && st.Running < st.MaxProcesses && !info.Template.Detach
 	}
-	if down {
-		return statusError(exitNotRunning)
-	}
-	return nil
+	return verdict(wanted)
 }
 
 // behind puts a text behind another unless it is empty.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -70,12 +71,10 @@ func (p *planPrinter) field(s gaffer.Step, f gaffer.FieldChange, width int) {
 	}
 	_, _ = fmt.Fprintf(p, "    %-*s  ", width, console.Clean(f.Field))
 	switch {
-	case before == "":
+	case s.Op == gaffer.OpCreate:
 		_, _ = p.WriteString(console.Clean(after))
-	case after == "":
-		_, _ = p.WriteString(console.Clean(before) + " → not set")
 	default:
-		_, _ = p.WriteString(console.Clean(before) + " → " + console.Clean(after))
+		_, _ = p.WriteString(cmp.Or(console.Clean(before), "not set") + " → " + cmp.Or(console.Clean(after), "not set"))
 	}
 	if f.Restart && s.Op == gaffer.OpUpdate {
 		p.paint(" (restart)", yellow)

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"errors"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 func newReload() *cobra.Command {
 	f := sourceFlags{}
@@ -21,20 +17,23 @@ runs; what is not waits for the next start, and is said.
 Exit status: as of gaffer apply.`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(cmd); err != nil {
+				return err
+			}
 			c, err := connect(cmd)
 			if err != nil {
 				return err
 			}
-			done, err := c.Reload(cmd.Context())
-			if len(done.Steps) > 0 || err == nil {
-				err = errors.Join(err, f.show(cmd, done))
+			wait, cancel := f.context(cmd.Context())
+			defer cancel()
+			done, err := c.Reload(wait)
+			if err == nil && !f.json {
+				err = f.show(cmd, done)
 			}
-			if err != nil {
-				return err
-			}
-			return wellness(cmd.Context(), c, done)
+			return f.outcome(cmd, c, done, err)
 		},
 	}
+	f.addWait(cmd)
 	cmd.Flags().BoolVar(&f.values, "values", false, "show the values of env, which may be secrets")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print what was done as JSON")
 	return cmd

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/proc"
 )
 
 func TestMain(m *testing.M) {
@@ -32,6 +34,8 @@ func TestMain(m *testing.M) {
 //	signal NAME FILE        send a signal to the process whose id is in the file
 //	hear FILE TEXT          wait for a line that ends so in a named pipe
 //	gone FILE…              the processes whose ids are in the files have ended
+//	masked FILE WANT        compare, without times, pids and the like
+//	awaits REGEXP COMMAND…  run a command until it writes a line that matches
 func TestScripts(t *testing.T) {
 	// Under nohup a hang-up is ignored, and so it is by what the scripts start,
 	// unless it is caught here.
@@ -47,10 +51,18 @@ func TestScripts(t *testing.T) {
 		Deadline: deadline,
 		Setup: func(env *testscript.Env) error {
 			// The variables of whoever runs the tests are not those of the scripts.
-			for _, name := range []string{"PORT", "NO_COLOR", "CLICOLOR_FORCE", "TERM", "GAFFER_STATE_DIR", "GAFFER_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
+			for _, name := range []string{"PORT", "NO_COLOR", "CLICOLOR_FORCE", "TERM", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
 				env.Setenv(name, "")
 			}
 			env.Setenv("GORACE", "atexit_sleep_ms=10") // not a second at each end
+			// Each script has a daemon of its own, if it starts one.
+			env.Setenv("GAFFER_STATE_DIR", filepath.Join(env.WorkDir, ".state"))
+			env.Setenv("GAFFER_RUNTIME_DIR", filepath.Join(env.WorkDir, ".run"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, ".config"))
+			for _, name := range []string{"GAFFER_CONFIG", "GAFFER_PROFILE", "GAFFER_HOST", "GAFFER_KEY", "GAFFER_KEY_FILE", "NOTIFY_SOCKET", "GAFFER_INSTANCE"} {
+				env.Setenv(name, "")
+			}
+			env.Defer(func() { endAll(env.T(), env.WorkDir) })
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -59,6 +71,8 @@ func TestScripts(t *testing.T) {
 			"hear":   func(ts *testscript.TestScript, neg bool, args []string) { hear(ts, deadline, args) },
 			"gone":   gone,
 			"signal": sendSignal,
+			"masked": masked,
+			"awaits": func(ts *testscript.TestScript, neg bool, args []string) { awaits(ts, deadline, neg, args) },
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {
@@ -67,6 +81,28 @@ func TestScripts(t *testing.T) {
 			return false, errors.New("unknown condition " + name)
 		},
 	})
+}
+
+// endAll ends what a script has left running: daemons, and after them their services.
+// All of it has the script's directory in its environment.
+func endAll(t testscript.T, dir string) {
+	left := func() []proc.Stray {
+		return proc.Strays(proc.Search{Mark: func(entry string) bool { return entry == "WORK="+dir }})
+	}
+	for range 3 {
+		found := left()
+		if len(found) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		killed, err := proc.EndStrays(ctx, found, func(proc.Stray) syscall.Signal { return syscall.SIGTERM })
+		cancel()
+		if err != nil || len(killed) > 0 {
+			t.Log("what the script has started and left did not end when asked:", killed, err)
+		}
+	}
+	t.Log("processes are left:", left())
+	t.FailNow()
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -9,8 +9,9 @@ import (
 // Birth is a process as it was noted when it was started. Its number may be
 // somebody else's by now.
 type Birth struct {
-	PID int
-	At  time.Time
+	PID   int
+	At    time.Time
+	Value string // of Search.Variable, for a process that has it no more
 }
 
 // Search says which processes are looked for: those that a Host of a program that

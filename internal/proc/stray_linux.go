@@ -44,8 +44,12 @@ func strays(wanted Search) []Stray {
 	}
 	s.readAll()
 	for pid, k := range s.all {
-		if s.found[pid].PID == 0 && !s.spared[pid] && (s.noted(k) || s.marked(pid)) {
-			s.add(k)
+		if s.spared[pid] {
+			continue
+		}
+		value, noted := s.noted(k)
+		if noted || s.marked(pid) {
+			s.add(k, value)
 		}
 	}
 	return slices.SortedFunc(maps.Values(s.found), func(a, b Stray) int {
@@ -75,14 +79,17 @@ func (s *search) readAll() {
 
 // noted says whether k was started when a birth of its number was noted. A Host
 // makes each process the leader of a session.
-func (s *search) noted(k kin) bool {
+func (s *search) noted(k kin) (value string, noted bool) {
 	if k.session != k.pid {
-		return false
+		return "", false
 	}
 	start := s.boot.Add(time.Duration(k.start) * (time.Second / ticks))
-	return slices.ContainsFunc(s.Births, func(b Birth) bool {
-		return b.PID == k.pid && !start.After(b.At.Add(notedBefore)) && b.At.Before(start.Add(notedAfter))
-	})
+	for _, b := range s.Births {
+		if b.PID == k.pid && !start.After(b.At.Add(notedBefore)) && b.At.Before(start.Add(notedAfter)) {
+			return b.Value, true
+		}
+	}
+	return "", false
 }
 
 func (s *search) marked(pid int) (is bool) {
@@ -93,12 +100,13 @@ func (s *search) marked(pid int) (is bool) {
 	return is
 }
 
-// add adds k, those below it, and if it leads a session the members of that.
-func (s *search) add(k kin) {
+// add adds k, those below it, and if it leads a session the members of that. value
+// is the variable's of those that have none.
+func (s *search) add(k kin, value string) {
 	if s.spared[k.pid] || s.found[k.pid].PID != 0 {
 		return
 	}
-	stray := Stray{PID: k.pid, Main: k.session == k.pid, start: k.start}
+	stray := Stray{PID: k.pid, Main: k.session == k.pid, Value: value, start: k.start}
 	eachVariable(k.pid, func(entry []byte) bool {
 		name, value, _ := bytes.Cut(entry, []byte("="))
 		if string(name) != s.Variable {
@@ -109,11 +117,11 @@ func (s *search) add(k kin) {
 	})
 	s.found[k.pid] = stray
 	for _, child := range s.children[k.pid] {
-		s.add(s.all[child])
+		s.add(s.all[child], value)
 	}
 	if stray.Main {
 		for _, member := range s.members[k.pid] {
-			s.add(s.all[member])
+			s.add(s.all[member], value)
 		}
 	}
 }

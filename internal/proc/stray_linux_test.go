@@ -90,9 +90,9 @@ func TestStraysAreFoundByTheirBirth(t *testing.T) {
 	before := time.Now()
 	main, _ := stray(t, `echo ready; exec sleep 1000`)
 	nobody := func(string) bool { return false }
-	births := []Birth{{PID: main, At: time.Now()}}
+	births := []Birth{{PID: main, At: time.Now(), Value: "web"}}
 	found := Strays(Search{Mark: nobody, Births: births})
-	if len(found) != 1 || found[0].PID != main {
+	if len(found) != 1 || found[0].PID != main || found[0].Value != "web" {
 		t.Errorf("got %v, want %d alone", found, main)
 	}
 	births[0].At = before.Add(-time.Hour) // who had that number then is gone

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gafferpm/gaffer"
+)
+
+// systemdTarget is the unit that starts and stops all exported ones.
+const systemdTarget = "gaffer-exported.target"
+
+// systemdUnits are a unit for each process, and one for all.
+func systemdUnits(templates []gaffer.Template) []unit {
+	var units []unit
+	var names []string
+	for _, t := range templates {
+		count := 1
+		if t.NumProcesses != nil {
+			count = *t.NumProcesses
+		}
+		for slot := 1; slot <= count; slot++ {
+			name := strings.ReplaceAll(t.Name, ":", "-")
+			if count > 1 {
+				name += "-" + strconv.Itoa(slot)
+			}
+			units = append(units, unit{name + ".service", serviceUnit(&t, slot)})
+			if t.Start == nil || *t.Start {
+				names = append(names, name+".service")
+			}
+		}
+	}
+	all := fmt.Sprintf("[Unit]\nDescription=services exported by gaffer\nWants=%s\n\n[Install]\nWantedBy=multi-user.target\n", strings.Join(names, " "))
+	return append(units, unit{systemdTarget, all})
+}
+
+// serviceUnit is the unit of one process.
+func serviceUnit(t *gaffer.Template, slot int) string {
+	var b strings.Builder
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%s=%s\n", name, value)
+		}
+	}
+	b.WriteString("[Unit]\n")
+	line("Description", fmt.Sprintf("%s.%d", t.Name, slot))
+	line("PartOf", systemdTarget)
+	line("StartLimitIntervalSec", "0")
+	b.WriteString("\n[Service]\n")
+	line("WorkingDirectory", specifiers(strings.ReplaceAll(t.Cwd, "$$", "$")))
+	line("User", string(t.UID))
+	line("Group", string(t.GID))
+	for _, file := range t.EnvFiles {
+		line("EnvironmentFile", specifiers(file))
+	}
+	env := map[string]string{"GAFFER_NAME": t.Name, "GAFFER_SLOT": strconv.Itoa(slot)}
+	if t.Port > 0 {
+		env["PORT"] = strconv.Itoa(t.Port + slot - 1)
+	}
+	maps.Copy(env, t.Env)
+	for _, name := range sortedKeys(env) {
+		line("Environment", systemdWord(name+"="+strings.ReplaceAll(env[name], "$$", "$"), false))
+	}
+	line("ExecStart", execStart(t))
+	line("Restart", "always")
+	line("RestartSec", restartDelay(t).String())
+	if t.StopSignal != 0 {
+		line("KillSignal", t.StopSignal.String())
+	}
+	line("TimeoutStopSec", seconds(gracefulTimeout(t)))
+	b.WriteString("\n[Install]\n")
+	line("WantedBy", systemdTarget)
+	return b.String()
+}
+
+func gracefulTimeout(t *gaffer.Template) time.Duration {
+	if t.GracefulTimeout == nil {
+		return gaffer.DefaultGracefulTimeout
+	}
+	return time.Duration(*t.GracefulTimeout)
+}
+
+func restartDelay(t *gaffer.Template) time.Duration {
+	if t.Backoff != nil && t.Backoff.First != nil {
+		return time.Duration(*t.Backoff.First)
+	}
+	return gaffer.DefaultBackoffFirst
+}
+
+// seconds is a duration as systemd's TimeoutStopSec wants it, where 0 would mean
+// for ever.
+func seconds(d time.Duration) string { return max(d, time.Millisecond).String() }
+
+// execStart is the command of a template. systemd knows no ${NAME:-default} and
+// splits what it replaces into words, so that a shell does what has variables.
+func execStart(t *gaffer.Template) string {
+	words := []string{t.Cmd}
+	switch {
+	case t.Shell:
+		words = append([]string{"/bin/sh", "-c", t.Cmd, t.Name}, t.Args...)
+		return systemdWords(words)
+	case t.Args == nil:
+		split, err := gaffer.SplitWords(t.Cmd)
+		if err != nil {
+			return systemdWords([]string{"/bin/sh", "-c", t.Cmd})
+		}
+		words = split
+	default:
+		words = append(words, t.Args...)
+	}
+	plain := true
+	for i := range words {
+		plain = plain && !strings.Contains(strings.ReplaceAll(words[i], "$$", ""), "$")
+	}
+	if plain {
+		for i := range words {
+			words[i] = strings.ReplaceAll(words[i], "$$", "$")
+		}
+		return systemdWords(words)
+	}
+	for i := range words {
+		words[i] = shellText(words[i])
+	}
+	return systemdWords([]string{"/bin/sh", "-c", "exec " + strings.Join(words, " ")})
+}
+
+// shellText is a word in which a shell replaces what gaffer would, and nothing
+// else, and which stays one word.
+func shellText(word string) string {
+	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@%+") == "" {
+		return word
+	}
+	return `"` + strings.NewReplacer(`$$`, `\$`, `\`, `\\`, `"`, `\"`, "`", "\\`").Replace(word) + `"`
+}
+
+func systemdWords(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = systemdWord(w, true)
+	}
+	return strings.Join(quoted, " ")
+}
+
+// systemdWord is a word of a line of a unit. dollars says that systemd would look
+// for variables in it.
+func systemdWord(word string, dollars bool) string {
+	word = specifiers(word)
+	if dollars {
+		word = strings.ReplaceAll(word, "$", "$$")
+	}
+	if word != "" && !strings.ContainsAny(word, " \t\n\"'\\;") {
+		return word
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(word) + `"`
+}
+
+// specifiers protects what systemd would replace.
+func specifiers(s string) string { return strings.ReplaceAll(s, "%", "%%") }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
