@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -55,6 +56,59 @@ func FuzzTOML(f *testing.F) {
 			return
 		}
 		for _, tmpl := range file.Templates {
+			if err := tmpl.Validate(); err != nil {
+				t.Errorf("%q: a template that is not valid: %v", data, err)
+			}
+		}
+		again, err := config.FormatTOML(file.Templates)
+		if err != nil {
+			t.Fatalf("%q: %v", data, err)
+		}
+		if err := os.WriteFile(path, again, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		reread, err := config.Load(path, config.Options{Environ: []string{}})
+		if err != nil {
+			t.Fatalf("%q: what was written can't be read: %s: %v", data, again, err)
+		}
+		if diff := cmp.Diff(file.Templates, reread.Templates, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%q: %s", data, diff)
+		}
+		if _, _, err := config.ToProcfile(file.Templates); err != nil && err.Error() == "" {
+			t.Error("an error without a text")
+		}
+	})
+}
+
+func FuzzDaemon(f *testing.F) {
+	for _, s := range []string{
+		"[daemon]\nnode='n'\nlog_level='info'\nsocket_mode='0660'\njournal_size='1MiB'\n[[daemon.listen]]\naddress=':1'\nhosts=['a']\norigins=['http://a']\n",
+		"[daemon.socket_users]\nroot='admin'\n[webhook.x]\nurl='http://h/'\nkinds=['exit']\nheaders={A='b'}\n[plugin.p]\ndir='.'\n",
+		"[profile.p.process.a]\ncmd='x'\n[profile.p.daemon]\nnode='x'\n[[profile.p.daemon.listen]]\naddress='1'\n[process]\n",
+		"[[a.b]]\n[a.b.c]\n[[a.b.d]]\n[[a]]\n", "daemon={listen=[{address='1'},{address='2'}]}\n", "profile.p=1\n", "[[profile]]\n[[profile.p]]\n",
+		"[daemon]\nlisten=[1]\n[[daemon.listen]]\n", "[[daemon.listen]]\n[daemon.listen]\n", "[webhook.x]\nsecret='a'\n[webhook.x.secret]\n",
+	} {
+		f.Add([]byte(s), "p")
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte, profile string) {
+		path := filepath.Join(dir, "gaffer.toml")
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d, err := config.LoadDaemon([]string{path}, config.Options{Environ: []string{}, Profile: profile})
+		if err != nil {
+			if err.Error() == "" || d != nil && d.Desired != nil {
+				t.Errorf("%q: got %+v, %v", data, d, err)
+			}
+			return
+		}
+		for _, l := range d.Settings.Listen {
+			if _, _, err := net.SplitHostPort(l.Address); err != nil {
+				t.Errorf("%q: %v", data, err)
+			}
+		}
+		for _, tmpl := range d.Desired[0].Templates {
 			if err := tmpl.Validate(); err != nil {
 				t.Errorf("%q: a template that is not valid: %v", data, err)
 			}
