@@ -79,6 +79,7 @@ var imports = map[string]map[string]string{
 	"config": {
 		module:                                     "templates are what it makes",
 		module + "/internal/dotenv":                ".env beside a Procfile",
+		module + "/internal/nearest":               "what a misspelt name was meant to be",
 		"github.com/pelletier/go-toml/v2":          "gaffer.toml",
 		"github.com/pelletier/go-toml/v2/unstable": "where in gaffer.toml each key stands",
 		"golang.org/x/sys/unix":                    "walking a path with each directory held open",
@@ -97,6 +98,7 @@ var imports = map[string]map[string]string{
 	"internal/dotenv": {
 		"github.com/joho/godotenv": "the rules of .env files",
 	},
+	"internal/nearest": {},
 	"internal/output": {
 		module + "/internal/pubsub": "delivery to followers",
 	},

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/nearest"
 )
 
 // The files that Find looks for, in that order.
@@ -190,7 +191,7 @@ func (l *loader) setCounts() error {
 // UnknownName says that there is no template of a name, and which there are.
 func UnknownName(name string, known []string) error {
 	hint := ""
-	if k := nearest(name, known); k != "" {
+	if k := nearest.Name(name, known); k != "" {
 		hint = fmt.Sprintf("; did you mean %s?", k)
 	} else if len(known) > 0 {
 		hint = "; there are " + strings.Join(known, ", ")

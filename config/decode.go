@@ -10,6 +10,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/nearest"
 )
 
 // decoder turns nodes into Go values by their toml tags. It goes on after a
@@ -53,7 +54,7 @@ func (d *decoder) table(n *node, v reflect.Value, where string, skip ...string) 
 		child := n.fields[key]
 		i, ok := index[key]
 		if !ok {
-			d.fault(child.key, "unknown field %s in %s%s", quotedKey(key), where, didYouMean(key, known))
+			d.fault(child.key, "unknown field %s in %s%s", quotedKey(key), where, nearest.Hint(key, known))
 			continue
 		}
 		d.value(child, v.Field(i), key)

@@ -11,6 +11,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/nearest"
 )
 
 // The top-level names of gaffer.toml, and of a profile in it.
@@ -88,7 +89,7 @@ func (d *decoder) top(root *node, known []string) {
 		good := true
 		switch {
 		case !slices.Contains(known, key):
-			d.fault(n.key, "unknown name %s%s", quotedKey(key), didYouMean(key, known))
+			d.fault(n.key, "unknown name %s%s", quotedKey(key), nearest.Hint(key, known))
 			good = false
 		case key == "daemon":
 			good = d.want(n, key, "a table", unstable.Table)
@@ -192,7 +193,7 @@ func overlay(base, over *node) *node {
 // unknownProfile says that no file has the chosen profile, and which there are.
 func (l *loader) unknownProfile() error {
 	hint := "; no file defines one: want a table such as [profile." + l.Profile + ".process.web]"
-	if k := nearest(l.Profile, l.profiles); k != "" {
+	if k := nearest.Name(l.Profile, l.profiles); k != "" {
 		hint = "; did you mean " + k + "?"
 	} else if len(l.profiles) > 0 {
 		hint = "; there are " + strings.Join(l.profiles, ", ")

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gafferpm/gaffer/internal/nearest"
 )
 
 // The types of settings that read themselves. Their errors become faults, which
@@ -107,7 +109,7 @@ func oneOf(p *string, b []byte, what string, known []string) error {
 		*p = name
 		return nil
 	}
-	return fmt.Errorf("%q: unknown %s%s", b, what, didYouMean(string(b), known))
+	return fmt.Errorf("%q: unknown %s%s", b, what, nearest.Hint(string(b), known))
 }
 
 // Secret is a text that is not shown. Printed, logged or marshalled it is "***".

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/nearest"
 )
 
 // webhook decodes a table [webhook.NAME].
@@ -83,7 +84,7 @@ func (d *decoder) checkWebhook(n *node, h *Webhook) {
 	}
 	for _, k := range h.Kinds {
 		if known := gaffer.Kinds(); !slices.Contains(known, k) {
-			fault("kinds", "unknown kind "+string(k)+didYouMean(string(k), kindNames(known)))
+			fault("kinds", "unknown kind "+string(k)+nearest.Hint(string(k), kindNames(known)))
 		}
 	}
 	switch {

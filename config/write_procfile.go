@@ -62,9 +62,7 @@ func procfileCommand(t *gaffer.Template) (text, problem string) {
 				return "", err.Error()
 			}
 		}
-		for _, arg := range t.Args {
-			words = append(words, arg)
-		}
+		words = append(words, t.Args...)
 		for i, w := range words {
 			words[i] = shellWord(w, i == 0)
 		}

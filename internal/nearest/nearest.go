@@ -1,4 +1,6 @@
-package config
+// Package nearest finds the known name that an unknown one was probably meant to
+// be.
+package nearest
 
 import "strings"
 
@@ -16,8 +18,9 @@ var otherNames = map[string]string{
 	"processes": "process", "program:": "process", "services": "process", "service": "process", "watcher": "process",
 }
 
-// nearest is the known name that an unknown one probably means, or "".
-func nearest(name string, known []string) string {
+// Name is the known name that an unknown one probably means, or "". Words of other
+// process managers stand for ours.
+func Name(name string, known []string) string {
 	name = strings.ToLower(strings.ReplaceAll(name, "-", "_"))
 	for _, k := range known {
 		if k == name || k == otherNames[name] {
@@ -59,10 +62,10 @@ func distance(a, b string) int {
 	return prev[len(b)]
 }
 
-// didYouMean ends a message with the known name that was probably meant, or with
+// Hint ends a message with the known name that was probably meant, or with
 // all of them where there are few.
-func didYouMean(name string, known []string) string {
-	if k := nearest(name, known); k != "" {
+func Hint(name string, known []string) string {
+	if k := Name(name, known); k != "" {
 		return "; did you mean " + k + "?"
 	}
 	if len(known) > 0 && len(known) <= 6 {
