@@ -295,7 +295,18 @@ func TestViewersSeeNoValuesOfEnv(t *testing.T) {
 // A stop is accepted at once when nobody waits, and goes on.
 func TestWhatNobodyWaitsForIsDone(t *testing.T) {
 	m := runningManager(t)
-	if err := m.Add(t.Context(), gaffer.Template{Name: "slow", Cmd: "trap '' TERM; while :; do sleep 0.05; done", Shell: true, GracefulTimeout: new(gaffer.Duration(time.Second / 2))}); err != nil {
+	if err := m.Add(t.Context(), gaffer.Template{
+		Name: "slow", Shell: true, Cmd: "trap '' TERM; echo ready; while :; do sleep 0.05; done",
+		GracefulTimeout: new(gaffer.Duration(time.Second / 2)),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	output, err := m.Output(t.Context(), "slow", gaffer.OutputOptions{Tail: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	if _, err := output.Next(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	told := &audits{}

@@ -24,16 +24,18 @@ func (s *Server) connections() int {
 // program opens besides, always find a descriptor.
 type limitedListener struct {
 	net.Listener
-	limit  int64
-	held   atomic.Int64
-	told   atomic.Int64 // when it was last logged, in seconds since 1970
+	limit  int
 	logger *slog.Logger
+
+	mu   sync.Mutex // guards the rest
+	held map[*limitedConn]struct{}
+	told time.Time // when it was last logged
 }
 
 // refusal is what a connection over the limit is told.
-const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\n" +
-	"Content-Length: 129\r\n\r\n" +
-	`{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"too many connections","code":"too_many","errors":[]}` + "\r\n"
+const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n" +
+	"Connection: close\r\nContent-Length: 117\r\n\r\n" +
+	`{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"too many connections","code":"too_many"}` + "\r\n"
 
 // Accept implements net.Listener.
 func (l *limitedListener) Accept() (net.Conn, error) {
@@ -42,31 +44,87 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l.held.Add(1) <= l.limit {
-			return &limitedConn{Conn: c, release: func() { l.held.Add(-1) }}, nil
+		if held := l.hold(c); held != nil {
+			return held, nil
 		}
-		l.held.Add(-1)
-		l.refuse(c)
+		_ = c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		_, _ = c.Write([]byte(refusal)) // it fits, or nobody reads it
+		c.Close()
 	}
 }
 
-func (l *limitedListener) refuse(c net.Conn) {
-	if now, was := time.Now().Unix(), l.told.Load(); now-was >= 60 && l.told.CompareAndSwap(was, now) {
-		l.logger.Warn("endpoint: connections are refused", "address", l.Addr().String(), "limit", l.limit)
+// hold takes a connection in, or returns nil when there are too many.
+func (l *limitedListener) hold(c net.Conn) *limitedConn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.held) >= l.limit {
+		if time.Since(l.told) >= time.Minute {
+			l.told = time.Now()
+			l.logger.Warn("endpoint: connections are refused", "address", l.Addr().String(), "limit", l.limit)
+		}
+		return nil
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-	_, _ = c.Write([]byte(refusal)) // it fits, or nobody reads it
-	c.Close()
+	if l.held == nil {
+		l.held = map[*limitedConn]struct{}{}
+	}
+	held := &limitedConn{Conn: c, from: l}
+	l.held[held] = struct{}{}
+	return held
+}
+
+func (l *limitedListener) release(c *limitedConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.held, c)
+}
+
+// count is how many connections are held.
+func (l *limitedListener) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.held)
+}
+
+// closeSilent closes the connections on which nothing was ever said, for which a
+// server that shuts down would wait.
+func (l *limitedListener) closeSilent() {
+	l.mu.Lock()
+	silent := make([]*limitedConn, 0, len(l.held))
+	for c := range l.held {
+		if !c.spoke.Load() {
+			silent = append(silent, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range silent {
+		c.Close()
+	}
 }
 
 // limitedConn gives its place free when it is closed.
 type limitedConn struct {
 	net.Conn
-	once    sync.Once
-	release func()
+	from  *limitedListener
+	spoke atomic.Bool // something was read
+}
+
+func (c *limitedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.spoke.Load() {
+		c.spoke.Store(true)
+	}
+	return n, err
+}
+
+// CloseWrite lets a server that has refused a body say so before it closes.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
 }
 
 func (c *limitedConn) Close() error {
-	c.once.Do(c.release)
+	c.from.release(c)
 	return c.Conn.Close()
 }

@@ -185,7 +185,7 @@ func (x exposition) itself(s *Server, last uint64) {
 	endpoints := s.endpoints()
 	slices.SortFunc(endpoints, func(a, b *endpoint) int { return cmp.Compare(a.address, b.address) })
 	for _, e := range endpoints {
-		x.sample("gaffer_http_connections", float64(e.listener.held.Load()), "endpoint", e.address)
+		x.sample("gaffer_http_connections", float64(e.listener.count()), "endpoint", e.address)
 	}
 	x.family("gaffer_start_time_seconds", "gauge", "When the daemon began, in seconds since 1970.")
 	x.sample("gaffer_start_time_seconds", float64(s.started.UnixMilli())/1000)

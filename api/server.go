@@ -156,6 +156,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	_ = s.feed.Drain(ctx) // what has not ended by then is cut
 	var errs []error
 	for _, e := range s.endpoints() {
+		e.listener.closeSilent()
 		if err := e.http.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}

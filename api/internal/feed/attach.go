@@ -71,8 +71,8 @@ type attachment struct {
 	process    *one
 	gone       context.CancelFunc // says that the client is
 
-	frames  atomic.Int64 // messages that were received
-	writing atomic.Bool  // the process has not yet taken the last of them
+	heard   atomic.Int64 // grows with all that is received, and taken by the process
+	writing atomic.Bool  // the process has not yet taken what was received last
 	pinging atomic.Bool  // the answer to a ping is awaited
 }
 
@@ -145,7 +145,7 @@ func (a *attachment) ping(conn context.Context) {
 		return
 	}
 	defer a.pinging.Store(false)
-	before := a.frames.Load()
+	before := a.heard.Load()
 	ctx, cancel := context.WithTimeout(conn, a.feed.opts.Stall)
 	defer cancel()
 	err := a.conn.Ping(ctx)
@@ -153,7 +153,7 @@ func (a *attachment) ping(conn context.Context) {
 		return
 	}
 	// Answers are not read while input waits for the process to take it.
-	waits := ctx.Err() != nil && (a.writing.Load() || a.frames.Load() != before)
+	waits := ctx.Err() != nil && (a.writing.Load() || a.heard.Load() != before)
 	if !waits {
 		a.gone()
 		_ = a.conn.CloseNow()

@@ -240,7 +240,7 @@ func TestAttachedClientThatAnswersNoPingIsCut(t *testing.T) {
 // While a process takes no input, the client's answers are not read: that is no
 // reason to cut it.
 func TestAttachedClientWhoseInputWaitsIsNotCut(t *testing.T) {
-	w := newWorld(t, worldOptions{feed: feed.Options{Heartbeat: 10 * time.Millisecond, Stall: 50 * time.Millisecond}})
+	w := newWorld(t, worldOptions{feed: feed.Options{Heartbeat: 10 * time.Millisecond, Stall: 300 * time.Millisecond}})
 	w.add("web", "trap 'exec cat' HUP; echo ready; while :; do sleep 0.05; done", withInput)
 	w.written("web", "ready")
 	pings := make(chan struct{}, 100)
@@ -248,14 +248,14 @@ func TestAttachedClientWhoseInputWaitsIsNotCut(t *testing.T) {
 		pings <- struct{}{}
 		return true
 	}})
-	const size = 200000
+	const size = 130000 // more than the pipe holds, not more than the socket does besides
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		s.reads("stdout", strings.Repeat("x", size))
 	}()
 	s.send(websocket.MessageBinary, strings.Repeat("x", size))
-	for range 4 { // the next is not sent before the answer has been waited for
+	for range 3 { // the next is not sent before the answer has been waited for
 		<-pings
 	}
 	w.ok(w.m.Signal(w.ctx, "web", 1))

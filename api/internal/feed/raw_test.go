@@ -207,7 +207,7 @@ func TestStatsComeAgainAndAgain(t *testing.T) {
 	for range 2 {
 		var stats []gaffer.Stats
 		w.ok(json.Unmarshal([]byte(in.line()), &stats))
-		if len(stats) != 1 || stats[0].Name != "web" || stats[0].RSS == 0 {
+		if len(stats) != 1 || stats[0].Name != "web" || len(stats[0].Processes) != 1 {
 			t.Errorf("stats %+v", stats)
 		}
 	}

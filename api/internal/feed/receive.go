@@ -19,7 +19,7 @@ func (a *attachment) receive(ctx, conn context.Context) {
 		if err != nil {
 			return
 		}
-		a.frames.Add(1)
+		a.heard.Add(1)
 		if kind == websocket.MessageBinary {
 			err = a.receiveBytes(ctx, message, buf)
 		} else {
@@ -102,5 +102,6 @@ func readInput(text []byte) (label string, data []byte, err error) {
 func (a *attachment) input(ctx context.Context, label string, data []byte) error {
 	a.writing.Store(true)
 	defer a.writing.Store(false)
+	defer a.heard.Add(1) // before that: a ping looks at one after the other
 	return a.controller.Write(ctx, a.process.target, label, data)
 }
