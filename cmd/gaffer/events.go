@@ -93,12 +93,14 @@ func (f *eventFlags) run(cmd *cobra.Command, target gaffer.Target, how gaffer.Ev
 		return err
 	}
 	ctx := cmd.Context()
-	if err := mustSelect(ctx, c, target, f.follow); err != nil {
-		return err
+	if f.follow {
+		if err := mustSelect(ctx, c, target, true); err != nil {
+			return err
+		}
 	}
 	s := newScreen(cmd)
 	show := &following[gaffer.Event]{follow: f.follow, flush: s.Flush}
-	last := uint64(0)
+	last, shown := uint64(0), false
 	show.open = func(ctx context.Context, again bool) (gaffer.Stream[gaffer.Event], error) {
 		if again && last > 0 {
 			how.Since = &last
@@ -106,7 +108,7 @@ func (f *eventFlags) run(cmd *cobra.Command, target gaffer.Target, how gaffer.Ev
 		return c.Subscribe(ctx, target, how)
 	}
 	show.show = func(e gaffer.Event) error {
-		last = e.Seq
+		last, shown = e.Seq, true
 		if f.json {
 			return s.record(e)
 		}
@@ -120,7 +122,12 @@ func (f *eventFlags) run(cmd *cobra.Command, target gaffer.Target, how gaffer.Ev
 		s.paint(missing(n, "event"), red)
 		return s.WriteByte('\n')
 	}
-	return show.run(ctx, c)
+	err = show.run(ctx, c)
+	if err == nil && !shown && how.Tail != 0 {
+		// A template that is gone may have events; one that never was has none.
+		err = mustSelect(ctx, c, target, false)
+	}
+	return err
 }
 
 // missedRecord stands in a stream of JSON where values were lost.

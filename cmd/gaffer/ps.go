@@ -182,12 +182,12 @@ func idle(st gaffer.Status, now time.Time) string {
 	}
 	last := exitedLast(st)
 	switch {
-	case last == nil:
+	case last == nil || strings.HasPrefix(st.Reason, exitInWords(last.LastExit)):
 		return st.Reason
 	case st.Reason != "":
 		return exitInWords(last.LastExit) + "; " + st.Reason
 	}
-	return ago(now, last.LastExit.Time) + ": " + exitInWords(last.LastExit)
+	return ago(now, last.LastExit.Time) + ": " + strings.TrimPrefix(exitInWords(last.LastExit), "stopped: ")
 }
 
 // detail says of a slot what is not as it should be.

@@ -64,7 +64,7 @@ func parseScale(s string) (gaffer.Target, gaffer.Change, error) {
 	}
 	change, err := gaffer.ParseChange(s[at:])
 	if err != nil {
-		return "", gaffer.Change{}, usagef("%s: want TARGET=N, TARGET+N or TARGET-N: %w", s, err)
+		return "", gaffer.Change{}, usagef("%s: %w", s, err)
 	}
 	target := gaffer.Target(s[:at])
 	if err := target.Check(); err != nil {

@@ -134,18 +134,18 @@ func exitedLast(st gaffer.Status) *gaffer.Process {
 // commandOf is what a template runs.
 func commandOf(t gaffer.Template) string {
 	if t.Shell {
-		return "sh -c " + shellWord(t.Cmd)
+		return "sh -c " + asTyped(t.Cmd)
 	}
 	words := make([]string, 0, 1+len(t.Args))
 	words = append(words, t.Cmd)
 	for _, arg := range t.Args {
-		words = append(words, shellWord(arg))
+		words = append(words, asTyped(arg))
 	}
 	return strings.Join(words, " ")
 }
 
-// shellWord is a word as a shell, and a file of gaffer's, would have to be given it.
-func shellWord(s string) string {
+// asTyped is a word as a shell, and a file of gaffer's, would have to be given it.
+func asTyped(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-+=./:,@%$", r)
 	}

@@ -115,6 +115,7 @@ func explain(ctx context.Context, c *client.Client, target gaffer.Target, err er
 		}
 		names = append(names, st.Name)
 	}
+	slices.SortFunc(names, naturally)
 	return unknown(name, names)
 }
 

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/client"
+	"github.com/gafferpm/gaffer/internal/console"
 )
 
 // waitFlags say how long a command waits until it is so.
@@ -149,13 +151,24 @@ func (s *screen) outcome(target gaffer.Target, said string, st gaffer.Status) {
 	s.paint(st.Name, bold)
 	_, _ = s.WriteString(": ")
 	s.paint(inWords(st), stateColor(st.State))
-	if st.State != gaffer.Running && st.State != gaffer.Starting {
-		if why := idle(st, s.now); why != "" {
-			_, _ = s.WriteString(": ")
-			s.paint(why, plain)
-		}
-	}
+	_, _ = s.WriteString(outcomeReason(st))
 	_ = s.WriteByte('\n')
+}
+
+// outcomeReason is what is said of a state that needs a reason.
+func outcomeReason(st gaffer.Status) string {
+	last := exitedLast(st)
+	switch {
+	case st.State == gaffer.Running, st.State == gaffer.Starting:
+		return ""
+	case st.State == gaffer.Stopped && last != nil:
+		return " (" + console.Clean(strings.TrimPrefix(exitInWords(last.LastExit), "stopped: ")) + ")"
+	case st.Reason != "":
+		return ": " + console.Clean(st.Reason)
+	case last != nil:
+		return ": " + console.Clean(exitInWords(last.LastExit))
+	}
+	return ""
 }
 
 // truth is the exit status that says how templates are: the worst of them.
