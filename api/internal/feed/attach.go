@@ -38,6 +38,8 @@ func (f *Feed) Attach(w http.ResponseWriter, r *http.Request, c gaffer.Controlle
 		return err
 	}
 	defer done()
+	ctx, gone := context.WithCancel(ctx)
+	defer gone()
 	process, err := findOne(ctx, c, target)
 	if err != nil {
 		return err
@@ -57,7 +59,7 @@ func (f *Feed) Attach(w http.ResponseWriter, r *http.Request, c gaffer.Controlle
 		return nil // it has been answered
 	}
 	conn.SetReadLimit(largestFrame)
-	a := &attachment{feed: f, conn: conn, controller: c, process: process}
+	a := &attachment{feed: f, conn: conn, controller: c, process: process, gone: gone}
 	a.run(ctx, output)
 	return nil
 }
@@ -78,7 +80,6 @@ type attachment struct {
 
 // run goes on until the process has ended, the client is gone, or ctx has ended.
 func (a *attachment) run(ctx context.Context, output gaffer.Stream[gaffer.Output]) {
-	ctx, a.gone = context.WithCancel(ctx)
 	// The connection outlives ctx by what is said at the end.
 	conn, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var others sync.WaitGroup
