@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"errors"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -118,8 +117,9 @@ func (c *configurator) applyAll(ctx context.Context, desired []gaffer.Desired, e
 	}
 	done := make(chan error, 1)
 	go func() {
-		defer c.s.end()
-		done <- c.execute(context.WithoutCancel(ctx), p)
+		err := c.execute(context.WithoutCancel(ctx), p)
+		c.s.end() // before anyone hears that it is over
+		done <- err
 	}()
 	select {
 	case err := <-done:
@@ -162,7 +162,7 @@ func (s *State) begin(ctx context.Context) error {
 	case s.applying <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return errors.Join(conflictf("apply: another one has not ended yet"), ctx.Err())
+		return conflictf("apply: another one has not ended yet; nothing was done")
 	}
 }
 

@@ -84,10 +84,34 @@ func openFile(path string, existed bool) (db *bbolt.DB, err error) {
 	if err := safely(func() error { return check(db) }); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	if err := safely(func() error { return db.Update(prepare) }); err != nil {
+	if err := safely(func() error { return known(db) }); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// known makes the buckets of a new database, and knows the format of an old one.
+func known(db *bbolt.DB) error {
+	version := formatVersion
+	err := db.View(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket([]byte(metaBucket))
+		if meta == nil {
+			version = ""
+			return nil
+		}
+		v, err := unseal(meta.Get([]byte(formatKey)))
+		version = string(v)
+		return err
+	})
+	switch {
+	case err != nil:
+		return &damagedError{fmt.Errorf("%s: format: %w", dbName, err)}
+	case version == "":
+		return db.Update(prepare)
+	case version != formatVersion:
+		return fmt.Errorf("%s: format %q; this gaffer knows %q", dbName, version, formatVersion)
+	}
+	return nil
 }
 
 // check reads all that is in a database.
@@ -104,23 +128,16 @@ func check(db *bbolt.DB) error {
 	})
 }
 
-// prepare makes the buckets of a new database, and knows an old one.
+// prepare makes the buckets of a new database.
 func prepare(tx *bbolt.Tx) error {
-	meta, err := tx.CreateBucketIfNotExists([]byte(metaBucket))
+	meta, err := tx.CreateBucket([]byte(metaBucket))
 	if err != nil {
 		return err
 	}
 	if _, err := tx.CreateBucketIfNotExists([]byte(templatesBucket)); err != nil {
 		return err
 	}
-	version := meta.Get([]byte(formatKey))
-	if version == nil {
-		return meta.Put([]byte(formatKey), seal([]byte(formatVersion)))
-	}
-	if v, err := unseal(version); err != nil || string(v) != formatVersion {
-		return fmt.Errorf("%s: format %q; this gaffer knows %q", dbName, v, formatVersion)
-	}
-	return nil
+	return meta.Put([]byte(formatKey), seal([]byte(formatVersion)))
 }
 
 // openBackup puts a damaged database aside and opens the copy of it instead; where

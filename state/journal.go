@@ -128,11 +128,11 @@ func (j *Journal) recall(seen scanned) {
 	known := j.numbers.last
 	j.seq, j.id = seen.seq, seen.id
 	switch {
-	case j.numbers.damaged:
-		j.logger.Error("event journal: the file of the last numbers is damaged; there is a gap in the numbers of events",
+	case known.Write == 0 && len(j.segments) == 0 && !j.numbers.damaged: // a new one
+	case known.Write == 0:
+		j.logger.Error("event journal: the file of the last numbers is damaged or gone; there is a gap in the numbers of events",
 			"after", j.seq)
 		j.seq, j.id = j.seq+seqStep, j.id+idStep
-	case known.Write == 0: // a new one
 	case known.Clean:
 		j.seq, j.id = max(j.seq, known.Seq), max(j.id, known.ID)
 	case known.Boot == j.boot && j.boot != "" && !known.Holes && !seen.damaged:

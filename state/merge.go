@@ -29,13 +29,13 @@ func defined(file *gaffer.Template) outcome {
 func merge(r *record, file *gaffer.Template, reset bool) outcome {
 	if reset || r.File == nil {
 		o := defined(file)
-		o.settle(r)
+		o.settle(r, file)
 		return o
 	}
 	o := outcome{template: r.Template, active: r.Active, count: r.Count}
 	if !reflect.DeepEqual(r.File, file) {
 		o = r.mergeFields(file)
-		o.settle(r)
+		o.settle(r, file)
 	}
 	for _, v := range overrides(file, &o.template, o.active, o.count) {
 		o.kept = append(o.kept, words(v))
@@ -51,35 +51,39 @@ func words(v gaffer.Override) string {
 	return fmt.Sprintf("%s %s (here %s)", v.Field, orUnset(v.Value), orUnset(v.Base))
 }
 
+// mergeFields is merge for a file that says something new.
 func (r *record) mergeFields(file *gaffer.Template) outcome {
-	o := outcome{active: r.Active, count: r.Count}
-	before, next, is := fieldsOf(r.File), fieldsOf(file), fieldsOf(&r.Template)
+	o := outcome{template: *file, active: r.Active, count: r.Count}
 	if count(r.File) != count(file) {
 		o.count = count(file)
 	}
 	if starts(r.File) != starts(file) {
 		o.active = starts(file)
 	}
-	// These two are only where a template is added; what is wanted now is above.
-	before[countField], before[startField] = next[countField], next[startField]
-	if o.count != r.Count {
-		is[countField] = next[countField]
+	if reflect.DeepEqual(r.File, &r.Template) {
+		return o // mostly: nothing was changed at run time
 	}
-	if o.active != r.Active {
-		is[startField] = next[startField]
-	}
-	t, err := combine(before, next, is).template(r.name)
-	if err != nil || t.Validate() != nil && file.Validate() == nil {
-		t = *file // what fits together on neither side may not do so in the middle
-	}
-	o.template = t
+	t, err := combine(fieldsOf(r.File), fieldsOf(file), fieldsOf(&r.Template)).template(r.name)
+	if err == nil && t.Validate() == nil {
+		o.template = t
+	} // else: what fits together on either side may not do so in the middle
 	return o
 }
 
 // settle completes what was merged.
-func (o *outcome) settle(r *record) {
+func (o *outcome) settle(r *record, file *gaffer.Template) {
 	if o.template.Detach {
 		o.active = r.Active // what was started of it is left alone
+	}
+	// In a template that is there these two say nothing: what is wanted is beside
+	// it. So they are no reason to touch it.
+	t := &o.template
+	t.NumProcesses, t.Start = file.NumProcesses, file.Start
+	if o.count == r.Count {
+		t.NumProcesses = r.Template.NumProcesses
+	}
+	if o.active == r.Active {
+		t.Start = r.Template.Start
 	}
 	o.dropped = o.lost(r)
 }

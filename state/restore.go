@@ -29,6 +29,9 @@ func (s *State) Restore(ctx context.Context, m *gaffer.Manager, desired []gaffer
 }
 
 func (s *State) restore(ctx context.Context, m restorer, desired []gaffer.Desired, loadErr error) error {
+	s.mu.Lock()
+	clear(s.versions) // a new manager counts anew
+	s.mu.Unlock()
 	if loadErr == nil {
 		loadErr = checkDesired(desired)
 	}

@@ -112,5 +112,6 @@ func (s *State) Journal() *Journal { return s.journal }
 // and gives the directory free. The manager has to be closed before.
 func (s *State) Close() error {
 	_ = s.begin(context.Background()) // the context does not end
-	return errors.Join(s.journal.close(), s.db.Close(), s.lock.Close())
+	err := s.save()                   // what could not be kept before
+	return errors.Join(err, s.journal.close(), s.db.Close(), s.lock.Close())
 }

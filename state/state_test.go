@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -291,8 +292,16 @@ func TestNoDamageOfTheDatabaseEndsTheProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	memory, err := os.MkdirTemp(memoryDir(), "gaffer-state-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(memory)
 	for at := 0; at < len(text); at += 97 {
-		db, fresh := bytes.Clone(text), t.TempDir()
+		db, fresh := bytes.Clone(text), filepath.Join(memory, strconv.Itoa(at))
+		if err := os.Mkdir(fresh, 0o700); err != nil {
+			t.Fatal(err)
+		}
 		for i := range min(16, len(db)-at) {
 			db[at+i] ^= 0xa5
 		}
