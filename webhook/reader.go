@@ -9,9 +9,6 @@ import (
 	"github.com/gafferpm/gaffer"
 )
 
-// readAtOnce is how many events are taken in together.
-const readAtOnce = 256
-
 // source is where events come from.
 type source interface {
 	Subscribe(ctx context.Context, target gaffer.Target, how gaffer.EventOptions) (gaffer.Stream[gaffer.Event], error)
@@ -66,18 +63,31 @@ func (s *sender) follow(ctx context.Context, from source) error {
 	}
 	defer events.Close()
 	for {
-		if !s.take(nil) {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-s.room:
-			}
-			continue
-		}
-		if err := s.batch(ctx, events); err != nil {
+		a, err := next(ctx, events)
+		if err != nil {
 			return err
 		}
+		select {
+		case s.arrivals <- a: // waits as long as the queue is full
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+}
+
+// arrival is an event, or the number of those that were missed before the next one.
+type arrival struct {
+	event  gaffer.Event
+	missed uint64
+}
+
+func next(ctx context.Context, events gaffer.Stream[gaffer.Event]) (arrival, error) {
+	e, err := events.Next(ctx)
+	var missed gaffer.Missed
+	if errors.As(err, &missed) {
+		return arrival{missed: uint64(missed)}, nil
+	}
+	return arrival{event: e}, err
 }
 
 // open subscribes to what comes after the cursor. A cursor beyond the last event is
@@ -98,42 +108,33 @@ func (s *sender) open(ctx context.Context, from source, noFollow bool) (gaffer.S
 	return from.Subscribe(ctx, gaffer.All, gaffer.EventOptions{Since: &since, NoFollow: noFollow})
 }
 
-// batch takes in the next event, and those that wait behind it.
-func (s *sender) batch(ctx context.Context, events gaffer.Stream[gaffer.Event]) error {
-	var list []gaffer.Event
-	for len(list) == 0 || len(list) < readAtOnce && events.Len() > 0 {
-		e, err := events.Next(ctx)
-		var missed gaffer.Missed
-		switch {
-		case errors.As(err, &missed):
-			s.mu.Lock()
-			s.lose(uint64(missed), "the journal does not have them any more")
-			s.mu.Unlock()
-			continue
-		case err != nil:
-			s.take(list)
-			return err
-		}
-		list = append(list, e)
-	}
-	s.take(list)
-	return nil
-}
-
-// catchUp takes in what has happened so far.
+// catchUp takes in what has happened so far, once the reader has ended. What there
+// is no room for waits in the journal.
 func (s *sender) catchUp(ctx context.Context, from source) error {
+	for len(s.arrivals) > 0 {
+		<-s.arrivals // comes again
+	}
 	events, err := s.open(ctx, from, true)
 	if err != nil {
 		return err
 	}
 	defer events.Close()
-	for s.take(nil) {
-		if err := s.batch(ctx, events); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
+	for {
+		a, err := next(ctx, events)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
+		s.mu.Lock()
+		full := s.full()
+		if !full {
+			s.take(&a, time.Now())
+		}
+		s.mu.Unlock()
+		if full {
+			return nil
+		}
 	}
-	return nil // the rest waits in the journal
 }

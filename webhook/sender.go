@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/gafferpm/gaffer"
 )
 
 // Limits of one hook.
@@ -23,6 +21,9 @@ const (
 	maxDead = 1000
 	// saveAgain is how long after a save that went wrong the next one is tried.
 	saveAgain = time.Second
+	// readAhead is how many events were read and not taken in yet: while the disk is
+	// busy with some, the next ones gather here.
+	readAhead = 256
 	// farBehind is how many unwanted events are looked through before that is saved.
 	farBehind = 1000
 )
@@ -33,9 +34,10 @@ type sender struct {
 	queue  Queue
 	logger *slog.Logger
 	agent  string
-	wake   chan struct{} // holds one: run has something to look at
-	room   chan struct{} // holds one: the reader may go on
 	posts  sync.WaitGroup
+	wake   chan struct{} // holds one: run has something to look at
+
+	arrivals chan arrival // from the reader to run
 
 	mu        sync.Mutex // guards the rest
 	hook      Hook
@@ -55,6 +57,7 @@ type sender struct {
 	delivered uint64
 	failed    uint64 // attempts
 	missed    uint64
+	losses    map[string]uint64 // by reason: those that were not told yet
 	lastError string
 	lastTime  time.Time
 	dirty     map[string][]byte // what is not kept yet
@@ -62,19 +65,11 @@ type sender struct {
 	unsaved   bool              // the last save went wrong
 }
 
-// lane is what waits of one template. Its first letter is posted, or waits for its
-// next attempt; the others wait for that one.
-type lane struct {
-	letters []*letter
-	flying  bool
-	next    time.Time // of the next attempt
-}
-
 func newSender(h Hook, queue Queue, opts *Options, transport http.RoundTripper) *sender {
 	s := &sender{
 		queue: queue, agent: opts.userAgent(), logger: opts.Logger.With("webhook", h.Name),
-		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
-		lanes: map[string]*lane{}, dirty: map[string][]byte{},
+		wake: make(chan struct{}, 1), arrivals: make(chan arrival, readAhead),
+		lanes: map[string]*lane{}, dirty: map[string][]byte{}, losses: map[string]uint64{},
 	}
 	s.configure(h, transport)
 	return s
@@ -124,58 +119,55 @@ func (s *sender) restore(c *cursor, letters []*letter) {
 	}
 }
 
-// enqueue adds a letter to its lane, in the order of numbers.
-func (s *sender) enqueue(l *letter) {
-	q := s.lanes[l.name]
-	if q == nil {
-		q = &lane{}
-		s.lanes[l.name] = q
+// full says that no more events are taken in for now.
+func (s *sender) full() bool { return s.pending >= maxPending }
+
+// takeAll takes in what the reader has brought.
+func (s *sender) takeAll(now time.Time) {
+	for !s.full() {
+		select {
+		case a := <-s.arrivals:
+			s.take(&a, now)
+		default:
+			return
+		}
 	}
-	i, _ := slices.BinarySearchFunc(q.letters, l.seq, func(o *letter, seq uint64) int { return cmp.Compare(o.seq, seq) })
-	switch {
-	case i == 0 && q.flying:
-		i = 1 // what is under way stays first
-	case i == 0:
-		q.next = time.Time{}
-	}
-	q.letters = slices.Insert(q.letters, i, l)
-	s.pending++
 }
 
-// take adds events that were read, and says whether there is room for more.
-func (s *sender) take(events []gaffer.Event) (room bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now, old := time.Now(), uint64(0)
-	for i := range events {
-		e := &events[i]
-		if s.begun && e.Seq <= s.cursor {
-			continue
-		}
-		s.cursor, s.begun = e.Seq, true
-		switch {
-		case !s.hook.wants(e):
-		case now.Sub(e.Time) > s.hook.MaxAge:
-			old++
-		default:
-			l := newLetter(e, now)
-			s.enqueue(l)
-			s.keep(l)
-		}
+// take takes in one event, which may be one that it has already.
+func (s *sender) take(a *arrival, now time.Time) {
+	if a.missed > 0 {
+		s.lose(a.missed, "not in the journal any more")
+		return
 	}
-	if old > 0 {
-		s.lose(old, "they are older than max_age")
+	e := &a.event
+	if s.begun && e.Seq <= s.cursor {
+		return
 	}
-	if len(events) > 0 {
-		poke(s.wake)
+	s.cursor, s.begun = e.Seq, true
+	switch {
+	case !s.hook.wants(e):
+	case now.Sub(e.Time) > s.hook.MaxAge:
+		s.lose(1, "older than max_age")
+	default:
+		l := newLetter(e, now)
+		s.enqueue(l)
+		s.keep(l)
 	}
-	return s.pending < maxPending
 }
 
 // lose counts events that will not be posted.
 func (s *sender) lose(n uint64, why string) {
 	s.missed += n
-	s.logger.Warn("events are not posted", "events", n, "reason", why)
+	s.losses[why] += n
+}
+
+// tellLosses logs them, those of a turn together.
+func (s *sender) tellLosses() {
+	for why, n := range s.losses {
+		s.logger.Warn("events are not posted", "events", n, "reason", why)
+	}
+	clear(s.losses)
 }
 
 // keep notes that a letter is to be kept as it is now.
@@ -189,15 +181,23 @@ func (s *sender) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		next, done := s.turn(ctx)
+		next, full, done := s.turn(ctx)
 		if done || ctx.Err() != nil {
 			break
 		}
 		timer.Reset(next)
+		arrivals := s.arrivals
+		if full {
+			arrivals = nil
+		}
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
 		case <-timer.C:
+		case a := <-arrivals:
+			s.mu.Lock()
+			s.take(&a, time.Now())
+			s.mu.Unlock()
 		}
 	}
 	s.posts.Wait()
@@ -211,146 +211,22 @@ func (s *sender) run(ctx context.Context) {
 
 // turn starts the posts that can be started, keeps what has changed, and says when
 // there is more to do.
-func (s *sender) turn(ctx context.Context) (next time.Duration, done bool) {
+func (s *sender) turn(ctx context.Context) (next time.Duration, full, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
+	s.takeAll(now)
+	s.tellLosses()
 	s.save(now, false)
 	at := s.dispatch(ctx, now)
 	if len(s.dirty) > 0 {
 		at = earlier(at, s.saveAt)
 	}
-	if s.pending < maxPending {
-		poke(s.room)
-	}
 	next = time.Hour
 	if !at.IsZero() {
 		next = at.Sub(now)
 	}
-	return next, s.draining && s.flying == 0
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// dispatch starts posts, the oldest events first, and says when the next lane that
-// waits is due; zero: none is.
-func (s *sender) dispatch(ctx context.Context, now time.Time) (due time.Time) {
-	if s.disabled || ctx.Err() != nil {
-		return due
-	}
-	if s.notBefore.After(now) {
-		return s.notBefore
-	}
-	var ready []*lane
-	for _, q := range s.lanes {
-		switch {
-		case q.flying:
-		case s.draining && !q.next.IsZero(): // has failed: not at once
-		case q.next.After(now):
-			due = earlier(due, q.next)
-		default:
-			ready = append(ready, q)
-		}
-	}
-	slices.SortFunc(ready, func(a, b *lane) int { return cmp.Compare(a.letters[0].seq, b.letters[0].seq) })
-	for _, q := range ready {
-		if s.flying == parallel {
-			break // the end of a post wakes
-		}
-		s.send(ctx, q)
-	}
-	return due
-}
-
-// send posts the first letter of a lane.
-func (s *sender) send(ctx context.Context, q *lane) {
-	hook, client, l := s.hook, s.client, q.letters[0]
-	q.flying = true
-	s.flying++
-	s.posts.Go(func() {
-		o := post(ctx, client, &hook, s.agent, l)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		q.flying = false
-		s.flying--
-		if o.err == nil || ctx.Err() == nil {
-			s.posted(q, l, o, time.Now())
-		}
-		poke(s.wake)
-	})
-}
-
-// posted notes what became of the first letter of a lane.
-func (s *sender) posted(q *lane, l *letter, o outcome, now time.Time) {
-	if o.err == nil {
-		s.delivered++
-		s.leave(q)
-		s.forget(l)
-		return
-	}
-	s.failed++
-	l.Attempts++
-	l.Error = o.err.Error()
-	s.lastError, s.lastTime = l.Error, now
-	if o.retryAfter > 0 {
-		s.notBefore = now.Add(o.retryAfter)
-	}
-	switch {
-	case o.gone:
-		s.disabled = true
-		s.logger.Warn("the receiver is gone: nothing is posted until the configuration is read again")
-	case l.Attempts >= s.hook.MaxAttempts || now.Sub(l.Since) >= s.hook.MaxAge:
-		s.leave(q)
-		s.bury(l, now)
-		return
-	}
-	q.next = now.Add(delay(l.Attempts))
-	s.logger.Debug("event is not taken", "seq", l.seq, "attempts", l.Attempts, "error", l.Error)
-	s.keep(l)
-}
-
-// leave takes the first letter out of its lane.
-func (s *sender) leave(q *lane) {
-	l := q.letters[0]
-	q.letters = q.letters[1:]
-	q.next = time.Time{}
-	s.pending--
-	if len(q.letters) == 0 {
-		delete(s.lanes, l.name)
-	}
-}
-
-// bury makes a letter a dead one.
-func (s *sender) bury(l *letter, now time.Time) {
-	l.Dead = now
-	s.logger.Error("event is given up", "seq", l.seq, "kind", l.kind, "name", l.name, "attempts", l.Attempts, "error", l.Error)
-	s.dead = append(s.dead, l)
-	s.keep(l)
-	if len(s.dead) > maxDead {
-		s.forget(s.dead[0])
-		s.dead = slices.Delete(s.dead, 0, 1)
-		s.lose(1, "too many dead letters")
-	}
-}
-
-// retry queues all dead letters again, and says how many.
-func (s *sender) retry() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := len(s.dead)
-	for _, l := range s.dead {
-		l.Dead, l.Attempts, l.Since = time.Time{}, 0, time.Now()
-		s.enqueue(l)
-		s.keep(l)
-	}
-	s.dead = nil
-	poke(s.wake)
-	return n
+	return next, s.full(), s.draining && s.flying == 0
 }
 
 // save keeps what has changed. The cursor alone is not worth it, unless it has come
