@@ -99,7 +99,7 @@ func (p *problem) text() string {
 	for _, e := range p.Errors {
 		place, field, _ := strings.Cut(e.Location, ".")
 		line := e.Message
-		if field != "" && place != "path" {
+		if field != "" && place != "path" && !strings.HasPrefix(line, field) {
 			line = field + ": " + line
 		}
 		lines = append(lines, line)

@@ -155,6 +155,14 @@ func TestEventsGoOnBeforeTheFirstOneSeen(t *testing.T) {
 	}
 }
 
+func TestEventsGoOnAtTheBeginningWhereNothingHadHappened(t *testing.T) {
+	s := newScripted(t, lines(), lines(event(1), end))
+	wantSeqs(t, s.subscribe(t, gaffer.EventOptions{}), "1", io.EOF)
+	if got := s.asks("since"); !slices.Equal(got, []string{"", "0"}) {
+		t.Errorf("asked for since %q", got)
+	}
+}
+
 func TestTailIsAskedForUntilItCame(t *testing.T) {
 	s := newScripted(t, lines(), lines(event(3)), lines(event(4), end))
 	wantSeqs(t, s.subscribe(t, gaffer.EventOptions{Tail: 5, NoFollow: true}), "3 4", io.EOF)

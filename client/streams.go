@@ -113,10 +113,14 @@ func (h *happenings) call(bool) call {
 }
 
 // opened notes where the stream begins, which the daemon tells where nothing of
-// before was asked for.
+// before was asked for, and something has happened before.
 func (h *happenings) opened(header http.Header) {
-	if seq, err := strconv.ParseUint(header.Get("Last-Event-ID"), 10, 64); err == nil && !h.known && h.query.Get("tail") == "" {
-		h.last, h.known = seq, true
+	if h.known || h.query.Has("tail") {
+		return
+	}
+	h.known = true
+	if seq, err := strconv.ParseUint(header.Get("Last-Event-ID"), 10, 64); err == nil {
+		h.last = seq
 	}
 }
 

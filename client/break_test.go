@@ -1,0 +1,149 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/client"
+)
+
+// cutter is a socket in front of a daemon's, whose connections can be cut.
+type cutter struct {
+	listener net.Listener
+	behind   string // path of the daemon's socket
+
+	mu    sync.Mutex // guards conns
+	conns []net.Conn
+	all   sync.WaitGroup
+}
+
+func newCutter(t *testing.T, d *daemon) *cutter {
+	t.Helper()
+	path := strings.TrimPrefix(d.socket, "unix://")
+	l, err := net.Listen("unix", filepath.Join(filepath.Dir(path), "cut"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cutter{listener: l, behind: path}
+	c.all.Go(c.serve)
+	t.Cleanup(func() {
+		_ = l.Close() // it is of no use any more
+		c.cut()
+		c.all.Wait()
+	})
+	return c
+}
+
+func (c *cutter) host() string { return "unix://" + c.listener.Addr().String() }
+
+func (c *cutter) serve() {
+	for {
+		front, err := c.listener.Accept()
+		if err != nil {
+			return
+		}
+		back, err := net.Dial("unix", c.behind)
+		if err != nil {
+			_ = front.Close() // the daemon is gone
+			continue
+		}
+		c.mu.Lock()
+		c.conns = append(c.conns, front, back)
+		c.mu.Unlock()
+		for _, pair := range [][2]net.Conn{{front, back}, {back, front}} {
+			c.all.Go(func() {
+				_, _ = io.Copy(pair[0], pair[1]) // until it is cut
+				_ = pair[0].Close()
+				_ = pair[1].Close()
+			})
+		}
+	}
+}
+
+// cut cuts all connections.
+func (c *cutter) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		_ = conn.Close() // it may be closed already
+	}
+	c.conns = nil
+}
+
+func TestNoEventIsLostOrRepeatedWhereConnectionsBreak(t *testing.T) {
+	d := newDaemon(t)
+	between := newCutter(t, d)
+	c := newClient(t, between.host(), client.Options{})
+	events, err := c.Subscribe(t.Context(), gaffer.All, gaffer.EventOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	const rounds = 8
+	seen := uint64(0)
+	for i := range rounds {
+		if i%2 == 0 {
+			between.cut() // at times between events, at times while they come
+		}
+		name := fmt.Sprintf("web%d", i)
+		if err := d.manager.Add(t.Context(), dummy(name, true)); err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 1 {
+			between.cut()
+		}
+		for last := ""; last != name; {
+			e, err := events.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen++; e.Seq != seen {
+				t.Fatalf("event %d, want %d", e.Seq, seen)
+			}
+			if e.Kind == gaffer.KindSpawn {
+				last = e.Name
+			}
+		}
+	}
+}
+
+func TestOutputGoesOnWhereTheConnectionBroke(t *testing.T) {
+	d := newDaemon(t)
+	between := newCutter(t, d)
+	c := newClient(t, between.host(), client.Options{})
+	err := d.manager.Add(t.Context(), gaffer.Template{Name: "web", Cmd: "cat", RedirectInput: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.Output(t.Context(), "web", gaffer.OutputOptions{Tail: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	say := func(text string) {
+		t.Helper()
+		if err := d.manager.Write(t.Context(), "web", "stdin", []byte(text+"\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("one")
+	if o, err := out.Next(t.Context()); err != nil || string(o.Data) != "one" {
+		t.Fatalf("%q, %v", o.Data, err)
+	}
+	between.cut()
+	var missed gaffer.Missed
+	if o, err := out.Next(t.Context()); !errors.As(err, &missed) || missed != 0 {
+		t.Fatalf("%q, %v, want the loss of an unknown number", o.Data, err)
+	}
+	say("two")
+	if o, err := out.Next(t.Context()); err != nil || string(o.Data) != "two" {
+		t.Fatalf("%q, %v", o.Data, err)
+	}
+}
