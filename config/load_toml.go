@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -85,10 +84,11 @@ func (l *loader) addEnvFiles() error {
 				continue
 			}
 			checked[path] = true
-			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !slices.Contains(l.file.EnvFiles, path) {
-				continue
+			_, err := l.readEnvFile(path)
+			if errors.Is(err, fs.ErrNotExist) && !slices.Contains(l.file.EnvFiles, path) {
+				err = l.trust.absent(path)
 			}
-			if _, err := l.readEnvFile(path); err != nil {
+			if err != nil {
 				return fmt.Errorf("template %s: env_files: %w", t.Name, err)
 			}
 		}

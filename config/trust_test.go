@@ -260,3 +260,25 @@ func TestPrivateDirOfSomebodyElseIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// An env file may come to be later. Root must know by then whose it can be.
+func TestRootRefusesEnvFilesThatOthersCouldMake(t *testing.T) {
+	asRoot(t)
+	dir := write(t, map[string]string{"gaffer.toml": "[process.a]\ncmd = 'x'\nenv_files = ['sub/no/a.env']\n", "sub/x": ""})
+	if _, err := load(t, dir, "gaffer.toml", config.Options{}); err != nil {
+		t.Error(err)
+	}
+	sub := filepath.Join(dir, "sub")
+	want := "template a: env_files: " + sub + ": is where " + filepath.Join(sub, "no/a.env") + " would be, can be written by others"
+	for _, mode := range []fs.FileMode{0o777 | fs.ModeSticky, 0o775 | fs.ModeSticky} {
+		chmod(t, sub, mode)
+		if _, err := load(t, dir, "gaffer.toml", config.Options{}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v\nwant %s", err, want)
+		}
+	}
+	chmod(t, sub, 0o755)
+	chown(t, sub, nobody)
+	if _, err := load(t, dir, "gaffer.toml", config.Options{}); err == nil || !strings.Contains(err.Error(), sub+": is on the way to ") {
+		t.Errorf("got %v", err)
+	}
+}

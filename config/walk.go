@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,12 +61,12 @@ func names(path string) []string {
 
 // step goes one name on.
 func (w *walker) step(name string) error {
+	if err := w.passable(); err != nil {
+		return err
+	}
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(w.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return pathError(w.path, err)
-	}
-	if err := w.passable(); err != nil {
-		return err
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return w.follow(name, st.Uid)
@@ -133,4 +135,27 @@ func (w *walker) follow(name string, uid uint32) error {
 	w.dir.Close()
 	w.dir = root
 	return nil
+}
+
+// absent tells why a file that is not there can't be trusted once it is: somebody
+// else could make it.
+func (t *trust) absent(path string) error {
+	if !t.way {
+		return nil
+	}
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		f, err := t.walk(dir)
+		if errors.Is(err, fs.ErrNotExist) && dir != "/" {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return pathError(dir, err)
+		}
+		return asError(t.owned(dir, "is where "+path+" would be, ", info))
+	}
 }
