@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/config"
@@ -216,7 +214,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		d.service.stopping(stopped)
 	})
 	beside.Go(func() { d.announce(ctx) })
-	defer time.AfterFunc(settled, debug.FreeOSMemory).Stop()
+	beside.Go(func() { tidyMemory(ctx) })
 	err := d.manager.Run(ctx, d.parts.apps()...)
 	return errors.Join(err, d.last.finish(d.state))
 }

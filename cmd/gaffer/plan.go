@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/config"
-	"github.com/gafferpm/gaffer/internal/console"
 )
 
 // sourceFlags are the flags of commands that bring what a file defines to a daemon.
@@ -142,34 +140,6 @@ func refuseConflicts(plan gaffer.Plan) error {
 
 // note tells a person something that is not what was asked for.
 func note(format string, a ...any) { fmt.Fprintf(os.Stderr, "gaffer: "+format+"\n", a...) }
-
-// wellness is the exit status of a plan that was applied: whether it was, and how
-// what it has created and changed is now.
-func wellness(ctx context.Context, c gaffer.Controller, plan gaffer.Plan) error {
-	infos, err := c.List(ctx, gaffer.All)
-	if err != nil {
-		return err
-	}
-	touched := map[string]bool{}
-	for _, s := range plan.Steps {
-		if s.Error != "" {
-			return statusError(exitError)
-		}
-		touched[s.Name] = s.Op == gaffer.OpCreate || s.Op == gaffer.OpUpdate
-	}
-	var wanted []gaffer.Status
-	for _, info := range infos {
-		st := info.Status
-		if !touched[st.Name] || info.Template.Detach || st.Active != "active" && st.State != gaffer.Failed {
-			continue
-		}
-		wanted = append(wanted, st)
-		if st.State != gaffer.Running && st.MaxProcesses > 0 {
-			note("%s", console.Clean(st.Name+" is "+inWords(st)+behind(": ", st.Reason)))
-		}
-	}
-	return verdict(wanted)
-}
 
 // behind puts a text behind another unless it is empty.
 func behind(sep, text string) string {
