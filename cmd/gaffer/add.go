@@ -44,7 +44,7 @@ Exit status: 0 added; 1 an error: the name is taken, or the template is refused.
 			t.Cwd = literally(cwd)
 			fields.apply(&t)
 			setCommand(&t, args[1:])
-			if err := t.Validate(); err != nil {
+			if err := wellFormed(&t); err != nil {
 				return err
 			}
 			return v.define(cmd, t.Name, func(ctx context.Context, c *client.Client) error { return c.Add(ctx, t) })
@@ -102,10 +102,20 @@ func update(ctx, wait context.Context, c *client.Client, args []string, fields *
 	if len(args) > 1 {
 		setCommand(&t, args[1:])
 	}
-	if err := t.Validate(); err != nil {
+	if err := wellFormed(&t); err != nil {
 		return err
 	}
 	return c.Update(wait, t)
+}
+
+// wellFormed tells everything that is wrong with a template as it is written.
+func wellFormed(t *gaffer.Template) error {
+	err := t.Validate()
+	if err == nil {
+		return nil
+	}
+	lines := strings.Split(err.Error(), "\n")
+	return fmt.Errorf("template %s: %s", t.Name, strings.Join(lines, "; "))
 }
 
 // define adds or changes the template of that name and tells how it is then.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,7 +111,11 @@ func explain(ctx context.Context, c *client.Client, target gaffer.Target, err er
 	name, slot, hasSlot := strings.Cut(text, ".")
 	var names []string
 	for _, st := range list {
-		if hasSlot && st.Name == name {
+		n, slotErr := strconv.Atoi(slot)
+		if st.Name == name && (!hasSlot || slotErr == nil && n <= st.MaxProcesses) {
+			return err // something else was not found
+		}
+		if st.Name == name {
 			return fmt.Errorf("%s: %w: %s has %s, slot %s is none of them", text, gaffer.ErrNotFound, name, processes(st.MaxProcesses), slot)
 		}
 		names = append(names, st.Name)
