@@ -45,7 +45,8 @@ func (c *encodings) get(e *gaffer.Event) (*encoding, error) {
 }
 
 func encode(e *gaffer.Event) (*encoding, error) {
-	data, err := json.Marshal(e)
+	own := *e // that of the caller stays on its stack
+	data, err := json.Marshal(&own)
 	if err != nil {
 		return nil, err
 	}
@@ -57,5 +58,5 @@ func encode(e *gaffer.Event) (*encoding, error) {
 	b = append(b, "\ndata: "...)
 	at := len(b)
 	b = append(b, data...)
-	return &encoding{*e, append(b, "\n\n"...), at}, nil
+	return &encoding{own, append(b, "\n\n"...), at}, nil
 }
