@@ -67,6 +67,9 @@ type Listen struct {
 	// ClientCA is a file of certificates in PEM: clients must show one that is
 	// signed by one of them. Default: none is asked for.
 	ClientCA string `toml:"client_ca"`
+	// Users are those who need no key beside their certificate: its common name, and
+	// as what they may come. It goes with ClientCA. Default: all need a key.
+	Users map[string]Role `toml:"users"`
 	// Insecure serves without a key. Default: false.
 	Insecure bool `toml:"insecure"`
 	// Hosts are the names that a request's Host may have, beside the address itself

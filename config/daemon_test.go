@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ func loadDaemon(t *testing.T, dir string, o config.Options, names ...string) (*c
 }
 
 func TestDaemonReadsEverySetting(t *testing.T) {
+	cert, key := certificate(t)
 	dir := write(t, map[string]string{"gaffer.toml": `
 [daemon]
 node = "left"
@@ -48,6 +50,13 @@ address = "[::]:7778"
 hosts = ["gaffer.example.com", "10.0.0.1"]
 origins = ["https://ops.example.com"]
 
+[[daemon.listen]]
+address = "example.com:07779"
+tls_cert = "c.pem"
+tls_key = "k.pem"
+client_ca = "c.pem"
+users = { "alice@example.com" = "operator" }
+
 [webhook.alert]
 url = "https://example.com/hook"
 target = "jobs:*"
@@ -61,13 +70,14 @@ headers = { X-Team = "ops" }
 [webhook.file]
 url = "http://127.0.0.1/"
 secret_file = "secret"
+ca_file = "c.pem"
 
 [plugin.map]
 dir = "map"
 
 [process.web]
 cmd = "true"
-`, "secret": " from file\n", "map/index.html": ""})
+`, "secret": " from file\n", "map/index.html": "", "c.pem": cert, "k.pem": key})
 	got, err := loadDaemon(t, dir, config.Options{}, "gaffer.toml")
 	if err != nil {
 		t.Fatal(err)
@@ -81,6 +91,10 @@ cmd = "true"
 			Listen: []config.Listen{
 				{Address: "127.0.0.1:7777", Insecure: true},
 				{Address: "[::]:7778", Hosts: []string{"gaffer.example.com", "10.0.0.1"}, Origins: []string{"https://ops.example.com"}},
+				{
+					Address: "example.com:7779", TLSCert: dir + "/c.pem", TLSKey: dir + "/k.pem", ClientCA: dir + "/c.pem",
+					Users: map[string]config.Role{"alice@example.com": "operator"},
+				},
 			},
 		},
 		Webhooks: []config.Webhook{
@@ -89,16 +103,31 @@ cmd = "true"
 				Timeout: gaffer.Duration(2 * time.Second), MaxAttempts: 3, MaxAge: gaffer.Duration(time.Hour), Headers: map[string]config.Secret{"X-Team": "ops"},
 			},
 			{
-				Name: "file", URL: "http://127.0.0.1/", Target: "*", Secret: "from file", SecretFile: dir + "/secret",
+				Name: "file", URL: "http://127.0.0.1/", Target: "*", Secret: "from file", SecretFile: dir + "/secret", CAFile: dir + "/c.pem", CA: []byte(cert),
 				Timeout: gaffer.Duration(10 * time.Second), MaxAttempts: 100, MaxAge: gaffer.Duration(24 * time.Hour),
 			},
 		},
 		Plugins: []config.Plugin{{Name: "map", Dir: dir + "/map"}},
 		Desired: []gaffer.Desired{{Source: path, Templates: []gaffer.Template{{Name: "web", Cmd: "true", Cwd: dir}}}},
-		Read:    []string{path, dir + "/secret"},
+		Read:    []string{path, dir + "/c.pem", dir + "/k.pem", dir + "/secret"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	// What the file above leaves at its zero value, nobody can see to be read.
+	seen := map[string]bool{}
+	for _, v := range []any{got.Settings, got.Settings.Listen[0], got.Settings.Listen[1], got.Settings.Listen[2], got.Webhooks[0], got.Webhooks[1], got.Plugins[0]} {
+		rv := reflect.ValueOf(v)
+		for i := range rv.NumField() {
+			f := rv.Type().Field(i)
+			id := rv.Type().Name() + "." + f.Name
+			seen[id] = seen[id] || !rv.Field(i).IsZero()
+		}
+	}
+	for field, set := range seen {
+		if !set {
+			t.Errorf("field %s is not in this test", field)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"slices"
 	"strings"
 )
 
@@ -32,7 +33,9 @@ func (p *parts) file(d *decoder, t *trust, n *node, field, path string) ([]byte,
 		d.fault(place(n, field), "%s: %v", field, err)
 		return nil, false
 	}
-	p.files = append(p.files, path)
+	if !slices.Contains(p.files, path) {
+		p.files = append(p.files, path)
+	}
 	return data, true
 }
 

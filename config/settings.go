@@ -148,6 +148,8 @@ func (d *decoder) listen(n *node, l *Listen) {
 		d.fault(place(n, "tls_cert"), "tls_cert: wants tls_key beside it")
 	case l.ClientCA != "" && l.TLSCert == "":
 		d.fault(place(n, "client_ca"), "client_ca: wants tls_cert and tls_key beside it")
+	case len(l.Users) > 0 && l.ClientCA == "":
+		d.fault(place(n, "users"), "users: wants client_ca beside it: they are known by their certificates")
 	}
 	for i, host := range l.Hosts {
 		if !isHost(host) && net.ParseIP(host) == nil {

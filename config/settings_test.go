@@ -50,6 +50,7 @@ func TestFaultsOfSettings(t *testing.T) {
 		"gaffer.toml:3:12: tls_cert: wants tls_key beside it":                               "[[daemon.listen]]\naddress = '1'\ntls_cert = 'x'\n",
 		"gaffer.toml:3:11: tls_key: wants tls_cert beside it":                               "[[daemon.listen]]\naddress = '1'\ntls_key = 'x'\n",
 		"gaffer.toml:3:13: client_ca: wants tls_cert and tls_key":                           "[[daemon.listen]]\naddress = '1'\nclient_ca = 'x'\n",
+		"gaffer.toml:3:9: users: wants client_ca beside it":                                 "[[daemon.listen]]\naddress = '1'\nusers = { a = 'admin' }\n",
 		"gaffer.toml:3:10: hosts: \"a:1\": want the name of a host":                         "[[daemon.listen]]\naddress = '1'\nhosts = ['a:1']\n",
 		"gaffer.toml:3:12: origins: \"example.com\": want an origin":                        "[[daemon.listen]]\naddress = '1'\norigins = ['example.com']\n",
 		"gaffer.toml:3:12: origins: \"https://a/\": want an origin":                         "[[daemon.listen]]\naddress = '1'\norigins = ['https://a/']\n",
