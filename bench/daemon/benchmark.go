@@ -137,8 +137,6 @@ func (b *bench) jobs(round int, random *rand.Rand) []func(context.Context) error
 	return jobs
 }
 
-const rest = 3 * time.Second // after a start or a load, before what the server holds is read
-
 // measure takes figures of a contestant when the machine is quiet, after a pause.
 func (b *bench) measure(ctx context.Context, contestant string, wait time.Duration, test func(report.Recorder) error) error {
 	before := machine.Pause(ctx, wait, b.quiet)

@@ -21,7 +21,6 @@ import (
 const (
 	askers      = 4               // connections that make events happen
 	streamLimit = 2 * time.Minute // for all events to reach all subscribers
-	goneRest    = 5 * time.Second // after the subscribers have gone, before memory is read
 )
 
 // lastEvent is the record of the latest event, in JSON.
@@ -141,7 +140,7 @@ func (b *bench) stream(ctx context.Context, contestant string) error {
 	if err != nil {
 		return err
 	}
-	err = b.measure(ctx, contestant, rest, func(rec report.Recorder) error { return b.events(ctx, s, rec) })
+	err = b.measure(ctx, contestant, b.rest, func(rec report.Recorder) error { return b.events(ctx, s, rec) })
 	return errors.Join(err, s.end())
 }
 
@@ -152,7 +151,7 @@ func (b *bench) events(ctx context.Context, s *server, rec report.Recorder) erro
 	if err != nil {
 		return err
 	}
-	machine.Sleep(ctx, goneRest)
+	machine.Sleep(ctx, b.rest)
 	rec("events-after", float64(machine.Measure(s.self()).PSS))
 	return nil
 }

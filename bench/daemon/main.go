@@ -46,6 +46,7 @@ type settings struct {
 	eventCount  int
 	loadTime    time.Duration
 	idle, quiet time.Duration
+	rest        time.Duration // after a start or a load, before what the server holds is read
 	gaffer      string
 	json        string
 	check       bool
@@ -53,7 +54,7 @@ type settings struct {
 
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var (
-		s                 settings
+		s                 = settings{rest: 3 * time.Second}
 		tests             string
 		load, idle, quiet float64
 	)

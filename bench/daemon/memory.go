@@ -19,14 +19,14 @@ func (b *bench) empty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = b.measure(ctx, daemon, rest, func(rec report.Recorder) error {
+	err = b.measure(ctx, daemon, b.rest, func(rec report.Recorder) error {
 		rec("pss-empty", float64(machine.Measure(s.self()).PSS))
 		return nil
 	})
 	return errors.Join(err, s.end())
 }
 
-// many measures a daemon with many templates: at rest, idle, asked by gaffer ps,
+// many measures a daemon with many templates: at b.rest, idle, asked by gaffer ps,
 // and asked through its API.
 func (b *bench) many(ctx context.Context, round int, random *rand.Rand) error {
 	s, err := b.daemon(ctx, b.templates)
@@ -38,7 +38,7 @@ func (b *bench) many(ctx context.Context, round int, random *rand.Rand) error {
 
 func (b *bench) manyOf(ctx context.Context, s *server, round int, random *rand.Rand) error {
 	if b.wants("memory") {
-		err := b.measure(ctx, daemon, rest, func(rec report.Recorder) error {
+		err := b.measure(ctx, daemon, b.rest, func(rec report.Recorder) error {
 			u := machine.Measure(s.self())
 			rec("pss-many", float64(u.PSS))
 			rec("threads-many", float64(u.Threads))
@@ -50,7 +50,7 @@ func (b *bench) manyOf(ctx context.Context, s *server, round int, random *rand.R
 		}
 	}
 	if b.wants("idle") && round == 0 {
-		err := b.measure(ctx, daemon, rest, func(rec report.Recorder) error { return b.doNothing(ctx, s, rec) })
+		err := b.measure(ctx, daemon, b.rest, func(rec report.Recorder) error { return b.doNothing(ctx, s, rec) })
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (b *bench) manyOf(ctx context.Context, s *server, round int, random *rand.R
 	if !b.wants("status") && !b.wants("memory") {
 		return nil
 	}
-	return b.measure(ctx, among, rest, func(rec report.Recorder) error {
+	return b.measure(ctx, among, b.rest, func(rec report.Recorder) error {
 		if err := b.ask(ctx, s, rec); err != nil {
 			return err
 		}

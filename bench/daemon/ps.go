@@ -40,7 +40,7 @@ func (b *bench) ps(ctx context.Context, s *server, random *rand.Rand) error {
 		psQuick: {b.programs.gaffer, "ps", "--no-stats", "--host", "unix://" + s.socket},
 		psStats: {b.programs.gaffer, "ps", "--host", "unix://" + s.socket},
 	}
-	before := machine.Pause(ctx, rest, b.quiet)
+	before := machine.Pause(ctx, b.rest, b.quiet)
 	runs := make(map[string][]spent)
 	for i := range b.runs + 1 {
 		for _, k := range random.Perm(len(commands)) {

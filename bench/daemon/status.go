@@ -104,7 +104,7 @@ func (b *bench) status(ctx context.Context, contestant string) error {
 	if err != nil {
 		return err
 	}
-	err = b.measure(ctx, contestant, rest, func(rec report.Recorder) error { return b.ask(ctx, s, rec) })
+	err = b.measure(ctx, contestant, b.rest, func(rec report.Recorder) error { return b.ask(ctx, s, rec) })
 	return errors.Join(err, s.end())
 }
 

@@ -173,14 +173,14 @@ static void came(struct connection *c) {
 	static char piece[PIECE];
 	ssize_t n = read(c->fd, piece, PIECE);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-	if (n <= 0) {
-		close(c->fd);
-		c->fd = -1;
-		if (!c->reached) ended++;
-		return;
+	if (n > 0) {
+		c->bytes += (uint64_t)n;
+		take(c, piece, piece + n);
+		if (c->place != TAIL) return;
 	}
-	c->bytes += (uint64_t)n;
-	take(c, piece, piece + n);
+	close(c->fd);
+	c->fd = -1;
+	if (!c->reached) ended++;
 }
 
 static void report(void) {
