@@ -131,8 +131,8 @@ func TestStalledClientsCostBoundedMemory(t *testing.T) {
 	w := newWorld(t, worldOptions{feed: feed.Options{Stall: time.Minute}})
 	fill := func() {
 		long := strings.Repeat("x", 2000)
-		for range events {
-			w.m.Audit("test", "web", long)
+		for i := range events {
+			w.m.Audit("test", "web", long+strconv.Itoa(i))
 		}
 	}
 	fill() // what the manager keeps in any case
