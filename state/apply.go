@@ -91,7 +91,7 @@ func (e *execution) remove(ch *change) error {
 
 // create adds a template. One that had been changed at run time is so again.
 func (e *execution) create(ch *change) error {
-	t := &ch.now.template
+	t := ch.now.template
 	add := func() error { return e.m.Add(e.ctx, *t) }
 	return e.do(ch, append([]func() error{add}, e.wants(ch, count(t), starts(t) || t.Detach)...))
 }
@@ -99,7 +99,7 @@ func (e *execution) create(ch *change) error {
 // update does what is needed to make the template, and what is wanted of it, that
 // of the outcome.
 func (e *execution) update(ch *change) error {
-	t := &ch.now.template
+	t := ch.now.template
 	var asks []func() error
 	if ch.update {
 		asks = append(asks, func() error { return e.m.Update(e.ctx, *t) })
@@ -108,7 +108,7 @@ func (e *execution) update(ch *change) error {
 		return e.do(ch, asks)
 	}
 	n := ch.was.Count
-	if ch.update && count(t) != count(&ch.was.Template) {
+	if ch.update && count(t) != count(ch.was.Template) {
 		n = count(t) // the manager follows the template
 	}
 	return e.do(ch, append(asks, e.wants(ch, n, ch.was.Active)...))
@@ -154,7 +154,7 @@ func (e *execution) do(ch *change, asks []func() error) error {
 func (s *State) expect(ch *change) (over func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.coming[ch.step.Name] = definition{source: ch.source, file: &ch.file, forced: ch.now.template}
+	s.coming[ch.step.Name] = definition{source: ch.source, file: ch.file, forced: ch.now.template}
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -179,7 +179,8 @@ func (s *State) define(changes []*change) error {
 			}
 		default:
 			c := *r
-			c.Source, c.File = ch.source, &ch.file
+			c.Source, c.File = ch.source, ch.file
+			c.share()
 			orders, defined = append(orders, r.Order), append(defined, &c)
 		}
 	}

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"slices"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -43,7 +44,8 @@ type configurator struct {
 	read Reader
 }
 
-// Plan implements gaffer.Configurator.
+// Plan implements gaffer.Configurator. A Desired without anything stands for all
+// that the daemon's own files define, for Plan as for Apply.
 func (c *configurator) Plan(ctx context.Context, d gaffer.Desired) (gaffer.Plan, error) {
 	desired, err := c.sources(ctx, d)
 	if err != nil {
@@ -64,6 +66,8 @@ func (c *configurator) Apply(ctx context.Context, d gaffer.Desired) (gaffer.Plan
 	if err := c.s.begin(ctx); err != nil {
 		return gaffer.Plan{}, err
 	}
+	// Nobody applies anything while files are read, so that of two reloads the
+	// later one applies what is the latest.
 	desired, err := c.sources(ctx, d)
 	if err != nil {
 		c.s.end()
@@ -75,10 +79,11 @@ func (c *configurator) Apply(ctx context.Context, d gaffer.Desired) (gaffer.Plan
 // sources are what is to be planned or applied: one source, or all of the daemon's
 // own files where it has no name.
 func (c *configurator) sources(ctx context.Context, d gaffer.Desired) ([]gaffer.Desired, error) {
-	if d.Source != "" || c.read == nil {
+	if d.Source != "" || len(d.Templates) > 0 || c.read == nil {
 		return []gaffer.Desired{d}, nil
 	}
-	desired, err := c.read(context.WithoutCancel(ctx))
+	files, err := c.read(context.WithoutCancel(ctx))
+	desired := slices.Clone(files) // they are the reader's
 	for i := range desired {
 		desired[i].Adopt, desired[i].Reset = d.Adopt, d.Reset
 	}
@@ -90,17 +95,7 @@ func (c *configurator) Reload(ctx context.Context) (gaffer.Plan, error) {
 	if c.read == nil {
 		return gaffer.Plan{}, nil
 	}
-	if err := c.s.begin(ctx); err != nil {
-		return gaffer.Plan{}, err
-	}
-	// Nobody applies anything while they are read, so that of two reloads the
-	// later one applies what is the latest.
-	desired, err := c.read(context.WithoutCancel(ctx))
-	if err != nil {
-		c.s.end()
-		return gaffer.Plan{}, err
-	}
-	return c.applyAll(ctx, desired, "")
+	return c.Apply(ctx, gaffer.Desired{})
 }
 
 // applyAll plans and applies; who calls it has begun. It ends it.
@@ -144,7 +139,7 @@ func (c *configurator) Origins(ctx context.Context, target gaffer.Target) ([]gaf
 		o := gaffer.Origin{Name: info.Template.Name, Source: RunTime, Template: info.Template}
 		if r := c.s.records[o.Name]; r != nil && r.File != nil {
 			o.Source = r.Source
-			o.Overrides = overrides(r.File, &r.Template, r.Active, r.Count)
+			o.Overrides = overrides(r.File, r.Template, r.Active, r.Count)
 		}
 		list = append(list, o)
 	}

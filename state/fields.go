@@ -51,7 +51,7 @@ func (f fieldMap) template(name string) (t gaffer.Template, err error) {
 
 // sameTemplate says whether two templates are the same as they are written.
 func sameTemplate(a, b *gaffer.Template) bool {
-	if reflect.DeepEqual(a, b) {
+	if a == b || reflect.DeepEqual(a, b) {
 		return true // mostly, and at once
 	}
 	return a.Name == b.Name && maps.EqualFunc(fieldsOf(a), fieldsOf(b), sameValue)

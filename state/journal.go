@@ -109,7 +109,7 @@ func (j *Journal) openLast() (scanned, error) {
 		return scanned{damaged: true}, nil
 	}
 	s := j.segments[len(j.segments)-1]
-	found, err := scan(s.path)
+	found, err := scanFile(s.path)
 	if err != nil {
 		return found, err
 	}

@@ -14,7 +14,7 @@ import (
 type definition struct {
 	source string
 	file   *gaffer.Template
-	forced gaffer.Template // what will be in force
+	forced *gaffer.Template // what will be in force
 }
 
 // batch is changes that are written together.
@@ -52,11 +52,13 @@ func (s *State) note(k gaffer.Kept) {
 		s.order++
 		r.Order = s.order
 	}
-	r.Template, r.Active, r.Count = k.Wanted.Template, k.Wanted.Active, k.Wanted.Count
-	r.Template.Files = nil // they are this process's
-	if d, ok := s.coming[k.Name]; ok && sameTemplate(&d.forced, &r.Template) {
+	forced := k.Wanted.Template
+	forced.Files = nil // they are this process's
+	r.Template, r.Active, r.Count = &forced, k.Wanted.Active, k.Wanted.Count
+	if d, ok := s.coming[k.Name]; ok && sameTemplate(d.forced, r.Template) {
 		r.Source, r.File = d.source, d.file
 	}
+	r.share()
 	s.records[k.Name] = &r
 }
 

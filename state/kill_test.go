@@ -96,7 +96,7 @@ func cat(name, value string, n int) gaffer.Template {
 func recorded(s *State) model {
 	m := model{}
 	for _, r := range s.snapshot() {
-		m[r.name] = gaffer.Wanted{Template: r.Template, Active: r.Active, Count: r.Count}
+		m[r.name] = gaffer.Wanted{Template: *r.Template, Active: r.Active, Count: r.Count}
 	}
 	return m
 }

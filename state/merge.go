@@ -11,7 +11,7 @@ import (
 
 // outcome is what is wanted of a template once its source was applied.
 type outcome struct {
-	template gaffer.Template
+	template *gaffer.Template
 	active   bool
 	count    int
 	kept     []string // fields that stay as they were changed at run time
@@ -20,7 +20,7 @@ type outcome struct {
 
 // defined is what a source alone wants.
 func defined(file *gaffer.Template) outcome {
-	return outcome{template: *file, active: starts(file), count: count(file)}
+	return outcome{template: file, active: starts(file), count: count(file)}
 }
 
 // merge is what is wanted once r's source, or its new one, says file. What was
@@ -37,7 +37,7 @@ func merge(r *record, file *gaffer.Template, reset bool) outcome {
 		o = r.mergeFields(file)
 		o.settle(r, file)
 	}
-	for _, v := range overrides(file, &o.template, o.active, o.count) {
+	for _, v := range overrides(file, o.template, o.active, o.count) {
 		o.kept = append(o.kept, words(v))
 	}
 	return o
@@ -53,19 +53,19 @@ func words(v gaffer.Override) string {
 
 // mergeFields is merge for a file that says something new.
 func (r *record) mergeFields(file *gaffer.Template) outcome {
-	o := outcome{template: *file, active: r.Active, count: r.Count}
+	o := outcome{template: file, active: r.Active, count: r.Count}
 	if count(r.File) != count(file) {
 		o.count = count(file)
 	}
 	if starts(r.File) != starts(file) {
 		o.active = starts(file)
 	}
-	if reflect.DeepEqual(r.File, &r.Template) {
+	if sameTemplate(r.File, r.Template) {
 		return o // mostly: nothing was changed at run time
 	}
-	t, err := combine(fieldsOf(r.File), fieldsOf(file), fieldsOf(&r.Template)).template(r.name)
+	t, err := combine(fieldsOf(r.File), fieldsOf(file), fieldsOf(r.Template)).template(r.name)
 	if err == nil && t.Validate() == nil {
-		o.template = t
+		o.template = &t
 	} // else: what fits together on either side may not do so in the middle
 	return o
 }
@@ -77,13 +77,16 @@ func (o *outcome) settle(r *record, file *gaffer.Template) {
 	}
 	// In a template that is there these two say nothing: what is wanted is beside
 	// it. So they are no reason to touch it.
-	t := &o.template
+	t := *o.template
 	t.NumProcesses, t.Start = file.NumProcesses, file.Start
 	if o.count == r.Count {
 		t.NumProcesses = r.Template.NumProcesses
 	}
 	if o.active == r.Active {
 		t.Start = r.Template.Start
+	}
+	if !reflect.DeepEqual(&t, o.template) {
+		o.template = &t
 	}
 	o.dropped = o.lost(r)
 }
@@ -94,8 +97,8 @@ func (o *outcome) lost(r *record) []string {
 		return nil
 	}
 	var list []string
-	left := fieldsOf(&o.template)
-	for _, v := range overrides(r.File, &r.Template, r.Active, r.Count) {
+	left := fieldsOf(o.template)
+	for _, v := range overrides(r.File, r.Template, r.Active, r.Count) {
 		now := ""
 		switch v.Field {
 		case countField:
@@ -131,7 +134,7 @@ func overrides(file, template *gaffer.Template, active bool, n int) []gaffer.Ove
 	if active != starts(file) {
 		list = append(list, gaffer.Override{Field: startField, Value: strconv.FormatBool(active), Base: strconv.FormatBool(starts(file))})
 	}
-	if reflect.DeepEqual(file, template) {
+	if file == template || reflect.DeepEqual(file, template) {
 		return list
 	}
 	base, is := fieldsOf(file), fieldsOf(template)

@@ -25,7 +25,7 @@ type change struct {
 	step   gaffer.Step
 	was    *record // nil: there is none
 	source string
-	file   gaffer.Template // as the source defines it
+	file   *gaffer.Template // as the source defines it; nil when it does not
 	now    outcome
 	loaded bool // the manager has the template
 	update bool // it differs from the one in force
@@ -106,7 +106,7 @@ func checkDesired(desired []gaffer.Desired) error {
 // template plans what becomes of one template of a source.
 func (p *planning) template(d gaffer.Desired, t gaffer.Template) *change {
 	r := p.records[t.Name]
-	c := &change{step: gaffer.Step{Op: gaffer.OpConflict, Name: t.Name}, was: r, source: d.Source, file: t, now: defined(&t)}
+	c := &change{step: gaffer.Step{Op: gaffer.OpConflict, Name: t.Name}, was: r, source: d.Source, file: &t, now: defined(&t)}
 	if conflict := p.conflict(d, t.Name); conflict != "" {
 		c.step.Message = conflict
 		return c
@@ -119,7 +119,7 @@ func (p *planning) template(d gaffer.Desired, t gaffer.Template) *change {
 
 // preview asks the manager what the outcome means for what runs.
 func (p *planning) preview(c *change, d gaffer.Desired) *change {
-	step, err := p.m.Preview(p.ctx, c.now.template)
+	step, err := p.m.Preview(p.ctx, *c.now.template)
 	if err != nil {
 		return p.unusable(c, err)
 	}
@@ -147,7 +147,7 @@ func (p *planning) preview(c *change, d gaffer.Desired) *change {
 // fault now where nothing changes.
 func (p *planning) unusable(c *change, err error) *change {
 	r := c.was
-	if r == nil || r.Source != c.source || r.Active != c.now.active || r.Count != c.now.count || !sameTemplate(&r.Template, &c.now.template) {
+	if r == nil || r.Source != c.source || r.Active != c.now.active || r.Count != c.now.count || !sameTemplate(r.Template, c.now.template) {
 		p.errs = append(p.errs, err)
 		return c
 	}

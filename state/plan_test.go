@@ -295,3 +295,37 @@ func TestApplyGoesOnWhenNobodyWaits(t *testing.T) {
 	w.s.end()
 	w.is("b=1")
 }
+
+func TestNoSourceStandsForTheDaemonsOwnFiles(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	if _, err := w.c.Plan(ctx, gaffer.Desired{}); !errors.Is(err, gaffer.ErrInvalid) {
+		t.Errorf("without files: error %v", err)
+	}
+	if _, err := w.c.Plan(ctx, gaffer.Desired{Templates: []gaffer.Template{template("a")}}); !errors.Is(err, gaffer.ErrInvalid) {
+		t.Errorf("templates of nobody: error %v", err)
+	}
+	files := []gaffer.Desired{source("/f", template("a")), source("/g", template("b"))}
+	w.c.read = func(context.Context) ([]gaffer.Desired, error) { return files, nil }
+	w.steps(w.apply(gaffer.Desired{}), "create a", "create b")
+	w.ok(w.m.Stop(ctx, "b"))
+	p, err := w.c.Plan(ctx, gaffer.Desired{})
+	w.ok(err)
+	w.steps(p, "keep a", "keep b (changed at run time and kept: start false (here true))")
+	p, err = w.c.Plan(ctx, gaffer.Desired{Reset: true})
+	w.ok(err)
+	if _, err := w.c.Apply(ctx, gaffer.Desired{Reset: true, Expect: "another"}); !errors.Is(err, gaffer.ErrConflict) {
+		t.Errorf("another plan: error %v", err)
+	}
+	applied, err := w.c.Apply(ctx, gaffer.Desired{Reset: true, Expect: p.Digest})
+	w.ok(err)
+	w.steps(applied, "keep a", "update b start:false>true (no longer as changed at run time: start)")
+	w.is("a=1 b=1")
+	if files[0].Reset {
+		t.Error("what was read was changed")
+	}
+	files, w.c.read = nil, nil
+	if p, err := w.c.Reload(ctx); err != nil || p.Changes() {
+		t.Errorf("without files there is %s to reload (%v)", planText(p), err)
+	}
+}

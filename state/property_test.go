@@ -337,7 +337,7 @@ func (w *sources) check() {
 
 func FuzzRecord(f *testing.F) {
 	r := record{name: "web", Order: 3, Source: "/f", File: &gaffer.Template{Name: "web", Cmd: "x"}, Active: true, Count: 2}
-	r.Template = *r.File
+	r.Template = r.File
 	text, err := r.encode()
 	if err != nil {
 		f.Fatal(err)
@@ -364,10 +364,10 @@ func FuzzRecord(f *testing.F) {
 			return
 		}
 		// What is merged with itself is as it was.
-		if o := merge(r, r.File, false); !sameTemplate(&o.template, &r.Template) || o.count != r.Count || o.active != r.Active {
+		if o := merge(r, r.File, false); !sameTemplate(o.template, r.Template) || o.count != r.Count || o.active != r.Active {
 			t.Errorf("%s merged with itself is %v", again, o)
 		}
-		if o := merge(r, r.File, true); !sameTemplate(&o.template, r.File) {
+		if o := merge(r, r.File, true); !sameTemplate(o.template, r.File) {
 			t.Errorf("%s reset is %v", again, o)
 		}
 	})

@@ -69,7 +69,7 @@ func (p part) read(after uint64, limit int) (list []gaffer.Event, err error) {
 
 // indexed looks at a segment for the first time.
 func (p part) indexed(after uint64) (part, error) {
-	found, err := scan(p.segment.path)
+	found, err := scanFile(p.segment.path)
 	if err != nil {
 		return p, err
 	}

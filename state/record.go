@@ -23,8 +23,8 @@ type record struct {
 	Source string
 	// File is the template as its source defined it last, nil without one.
 	File *gaffer.Template
-	// Template is in force.
-	Template gaffer.Template
+	// Template is in force. It is File where they are the same.
+	Template *gaffer.Template
 	Active   bool
 	Count    int
 }
@@ -42,8 +42,8 @@ type recordText struct {
 
 func (r *record) encode() ([]byte, error) {
 	text := recordText{Order: r.Order, Source: r.Source, File: r.File, Active: r.Active, Count: r.Count}
-	if r.File == nil || !sameTemplate(r.File, &r.Template) {
-		text.Template = &r.Template
+	if r.File != r.Template {
+		text.Template = r.Template
 	}
 	return json.Marshal(text)
 }
@@ -54,12 +54,11 @@ func decodeRecord(name string, b []byte) (*record, error) {
 		return nil, fmt.Errorf("record of %s: %w", name, err)
 	}
 	r := &record{name: name, Order: text.Order, Source: text.Source, File: text.File, Active: text.Active, Count: text.Count}
-	switch {
-	case text.Template != nil:
-		r.Template = *text.Template
-	case text.File != nil:
-		r.Template = *text.File
-	default:
+	r.Template = text.Template
+	if r.Template == nil {
+		r.Template = r.File
+	}
+	if r.Template == nil {
 		return nil, fmt.Errorf("record of %s: it has no template", name)
 	}
 	if r.Template.Name != name {
@@ -101,6 +100,14 @@ func (s *State) snapshot() []*record {
 	})
 }
 
+// share makes the template in force that of the source, if they are the same: there
+// may be thousands.
+func (r *record) share() {
+	if r.File != nil && sameTemplate(r.File, r.Template) {
+		r.Template = r.File
+	}
+}
+
 // replace puts a record in the place of one that has the same name, if it is not
 // the same. The lock is held.
 func (s *State) replace(r *record) {
@@ -115,5 +122,5 @@ func (r *record) equal(o *record) bool {
 	if r.Order != o.Order || r.Source != o.Source || r.Active != o.Active || r.Count != o.Count || (r.File == nil) != (o.File == nil) {
 		return false
 	}
-	return (r.File == nil || sameTemplate(r.File, o.File)) && sameTemplate(&r.Template, &o.Template)
+	return (r.File == nil || sameTemplate(r.File, o.File)) && sameTemplate(r.Template, o.Template)
 }

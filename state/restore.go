@@ -45,7 +45,7 @@ func (s *State) restore(ctx context.Context, m restorer, desired []gaffer.Desire
 		s.logger.Error("configuration: it can't be used; what was applied last is started", "error", loadErr)
 	}
 	for _, r := range order {
-		err := m.Restore(ctx, gaffer.Wanted{Template: r.Template, Active: r.Active, Count: r.Count})
+		err := m.Restore(ctx, gaffer.Wanted{Template: *r.Template, Active: r.Active, Count: r.Count})
 		switch {
 		case errors.Is(err, gaffer.ErrClosed):
 			return err
@@ -109,5 +109,7 @@ func (s *State) bootRecord(r *record, d gaffer.Desired, t gaffer.Template) *reco
 		s.logger.Info("the file's new values replace what was changed at run time",
 			"template", t.Name, "fields", strings.Join(o.dropped, ", "))
 	}
-	return &record{name: t.Name, Source: d.Source, File: &t, Template: o.template, Active: o.active, Count: o.count}
+	booted := &record{name: t.Name, Source: d.Source, File: &t, Template: o.template, Active: o.active, Count: o.count}
+	booted.share()
+	return booted
 }

@@ -71,14 +71,17 @@ type scanned struct {
 	index   []place
 }
 
-// scan looks at all lines of a segment.
-func scan(path string) (scanned, error) {
+// scanFile looks at all lines of a segment.
+func scanFile(path string) (scanned, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return scanned{}, err
 	}
+	return scan(text), nil
+}
+
+func scan(text []byte) (s scanned) {
 	found := segment{index: []place{}}
-	var s scanned
 	for offset := 0; ; {
 		n := bytes.IndexByte(text[offset:], '\n')
 		if n < 0 {
@@ -94,7 +97,7 @@ func scan(path string) (scanned, error) {
 		offset += n + 1
 	}
 	s.index = found.index
-	return s, nil
+	return s
 }
 
 // from is where to begin reading for the event after a number.

@@ -1,0 +1,163 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/gafferpm/gaffer"
+)
+
+// spoiled is a closed state with one template in its database and another that was
+// added after the copy was made.
+func spoiled(t *testing.T) (dir string) {
+	dir = t.TempDir()
+	for i, name := range []string{"old", "new"} {
+		s, err := Open(dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Keep(context.Background(), []gaffer.Kept{kept(uint64(i+1), name, "x", 1, true)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestADamagedDatabaseIsPutAsideAndItsCopyUsed(t *testing.T) {
+	ruin := map[string]func(path string, text []byte) error{
+		"empty":   func(path string, _ []byte) error { return os.Truncate(path, 0) },
+		"gone":    func(path string, _ []byte) error { return os.Remove(path) },
+		"short":   func(path string, _ []byte) error { return os.Truncate(path, 5000) },
+		"no meta": func(path string, text []byte) error { clear(text[:8192]); return os.WriteFile(path, text, 0o600) },
+		"a value": func(path string, text []byte) error {
+			return os.WriteFile(path, bytes.ReplaceAll(text, []byte(`"cmd":"x"`), []byte(`"cmd":"y"`)), 0o600)
+		},
+		"pages": func(path string, text []byte) error {
+			copy(text[8192:], bytes.Repeat([]byte{0xff}, len(text)-8192))
+			return os.WriteFile(path, text, 0o600)
+		},
+		"text": func(path string, _ []byte) error {
+			return os.WriteFile(path, bytes.Repeat([]byte("no database\n"), 9999), 0o600)
+		},
+	}
+	for what, do := range ruin {
+		t.Run(what, func(t *testing.T) {
+			dir := spoiled(t)
+			path := filepath.Join(dir, dbName)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := do(path, text); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			s := open(t, dir, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			if got := recordsText(s); !strings.HasPrefix(got, "old ") {
+				t.Errorf("read back: %s", got)
+			}
+			if !strings.Contains(log.String(), "damaged") {
+				t.Errorf("nothing is said: %s", &log)
+			}
+			aside, err := filepath.Glob(path + ".damaged-*")
+			if err != nil || len(aside) != 1 && what != "gone" {
+				t.Errorf("put aside: %v (%v)", aside, err)
+			}
+			if err := s.Keep(context.Background(), []gaffer.Kept{kept(1, "more", "x", 1, true)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestWithoutAGoodCopyItBeginsAnew(t *testing.T) {
+	dir := spoiled(t)
+	for _, name := range []string{dbName, backupName} {
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte{1}, 70_000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	s := open(t, dir, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if got := recordsText(s); got != "" {
+		t.Errorf("read back: %s", got)
+	}
+	if !strings.Contains(log.String(), "is lost") {
+		t.Errorf("nothing is said: %s", &log)
+	}
+}
+
+// Every byte of the database may be wrong: it is opened all the same, with what
+// was in it or the copy, or at the least it does not take the program down.
+func TestNoDamageOfTheDatabaseEndsTheProgram(t *testing.T) {
+	dir := spoiled(t)
+	path := filepath.Join(dir, dbName)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, err := os.MkdirTemp(memoryDir(), "gaffer-state-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(memory)
+	for at := 0; at < len(text); at += 97 {
+		db, fresh := bytes.Clone(text), filepath.Join(memory, strconv.Itoa(at))
+		if err := os.Mkdir(fresh, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for i := range min(16, len(db)-at) {
+			db[at+i] ^= 0xa5
+		}
+		if err := os.WriteFile(filepath.Join(fresh, dbName), db, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(fresh, Options{})
+		if err != nil {
+			t.Logf("byte %d: %v", at, err)
+			continue
+		}
+		_ = s.Keep(context.Background(), []gaffer.Kept{kept(1, "more", "x", 1, true)})
+		abandon(t, s)
+	}
+}
+
+func TestAFormatOfLaterTimesIsLeftAlone(t *testing.T) {
+	dir := spoiled(t)
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, dbName)
+	db, err := openFile(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Bucket{s: &State{db: db}, name: []byte(metaBucket)}
+	if err := errors.Join(b.Put(formatKey, []byte("2")), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), `format "2"`) {
+		t.Errorf("error %v", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was changed (%v)", err)
+	}
+}
