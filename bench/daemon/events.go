@@ -179,11 +179,14 @@ func (b *bench) eventsWatched(ctx context.Context, s *server, rec report.Recorde
 	if err != nil {
 		return err
 	}
+	if all.Complete < b.subscribers || all.Untold+all.Again > 0 {
+		return fmt.Errorf("events: %d of %d subscribers came to the end; in silence %d were lost and %d repeated",
+			all.Complete, b.subscribers, all.Untold, all.Again)
+	}
 	rec("events-asked", float64(asked-began)/1e6)
 	rec("events-all", float64(all.Last-began)/1e6)
 	rec("events-cpu", float64(s.cpu()-cpu)/1e6)
 	rec("events-told", float64(all.Told))
-	rec("events-wrong", float64(all.Untold+all.Again))
 	rec("events-complete", float64(all.Complete))
 	rec("events-received", 100*float64(all.Events)/float64(b.subscribers)/float64(last-first))
 	return nil

@@ -91,7 +91,6 @@ func (r *result) printEvents(w io.Writer) {
 			r.Medians("all happened, ms", "events-asked"), r.Medians("everybody has them, ms", "events-all"),
 			r.Ratios("x bare", bare, "events-all"), r.Medians("server's CPU ms", "events-cpu"),
 			r.Medians("received %", "events-received"), r.Medians("told lost", "events-told"),
-			r.Medians("lost or repeated in silence", "events-wrong"), r.Medians("subscribers at the end", "events-complete"),
 			r.Medians("PSS at most, KiB", "events-peak"), r.Medians("PSS afterwards", "events-after"),
 		},
 	}.Print(w, []string{bare, daemon})
