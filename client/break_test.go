@@ -138,12 +138,38 @@ func TestOutputGoesOnWhereTheConnectionBroke(t *testing.T) {
 		t.Fatalf("%q, %v", o.Data, err)
 	}
 	between.cut()
+	say("two") // before there is another connection
 	var missed gaffer.Missed
 	if o, err := out.Next(t.Context()); !errors.As(err, &missed) || missed != 0 {
 		t.Fatalf("%q, %v, want the loss of an unknown number", o.Data, err)
 	}
-	say("two")
 	if o, err := out.Next(t.Context()); err != nil || string(o.Data) != "two" {
 		t.Fatalf("%q, %v", o.Data, err)
 	}
+}
+
+func TestStreamsEndWithTheDaemon(t *testing.T) {
+	d := newDaemon(t)
+	c := d.overUnix(t)
+	events, err := c.Subscribe(t.Context(), gaffer.All, gaffer.EventOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	if err := d.manager.Add(t.Context(), dummy("web", true)); err != nil {
+		t.Fatal(err)
+	}
+	d.stop()
+	var kinds []string
+	for err == nil {
+		var e gaffer.Event
+		if e, err = events.Next(t.Context()); err == nil {
+			kinds = append(kinds, string(e.Kind))
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+	equal(t, "events", kinds, "create", "start", "spawn", "stop", "stop_pid", "exit")
+	wantErr(t, c.Ping(t.Context()), client.ErrNoDaemon)
 }

@@ -11,8 +11,8 @@
 //
 // Streams connect again when the connection breaks. Events go on after the last
 // one that was delivered, with none missing and none twice. Readings of a monitor
-// just go on. Of output, what was written meanwhile can't be had: it is told as a
-// gaffer.Missed of 0, which stands for a number that nobody knows.
+// just go on. Output goes on with what the daemon still has of it; as that may not
+// be all, a gaffer.Missed of 0 comes first, for a number that nobody knows.
 package client
 
 import (

@@ -35,6 +35,7 @@ type daemon struct {
 	address string // "https://127.0.0.1:…"
 	roots   *x509.CertPool
 	key     string // of an admin
+	stop    func() // which the test's end calls, too
 }
 
 // newDaemon starts one.
@@ -72,11 +73,14 @@ func newDaemon(t testing.TB) *daemon {
 			return nil
 		}))
 	}()
-	t.Cleanup(func() {
+	d.stop = sync.OnceFunc(func() {
 		end()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
+	})
+	t.Cleanup(func() {
+		d.stop()
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}

@@ -229,7 +229,7 @@ func TestLinesThatAreNoJSONEndTheStream(t *testing.T) {
 }
 
 func TestOutputTellsThatABreakHasCost(t *testing.T) {
-	s := newScripted(t, lines(`{"name":"web","data":"one"}`), lines(`{"name":"web","base64":"/w=="}`, end))
+	s := newScripted(t, lines(`{"name":"web","data":"one","time":"2026-11-22T10:00:00.5Z"}`), lines(`{"name":"web","base64":"/w=="}`, end))
 	out, err := s.Output(t.Context(), "web", gaffer.OutputOptions{Tail: 3, Labels: []string{"a", "b"}, Raw: true})
 	if err != nil {
 		t.Fatal(err)
@@ -253,6 +253,27 @@ func TestOutputTellsThatABreakHasCost(t *testing.T) {
 	}
 	if tails := s.asks("tail"); !slices.Equal(tails, []string{"3", "0"}) {
 		t.Errorf("asked for tails %q", tails)
+	}
+}
+
+func TestLinesGoOnAfterTheLatestOneSeen(t *testing.T) {
+	s := newScripted(t, lines(), lines(`{"name":"web","data":"one","time":"2026-11-22T10:00:00.5Z"}`), lines(end))
+	out, err := s.Output(t.Context(), "web", gaffer.OutputOptions{Tail: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	for err == nil || errors.Is(err, gaffer.Missed(0)) {
+		_, err = out.Next(t.Context())
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+	if tails := s.asks("tail"); !slices.Equal(tails, []string{"3", "3", "-1"}) {
+		t.Errorf("asked for tails %q", tails)
+	}
+	if times := s.asks("since"); !slices.Equal(times, []string{"", "", "2026-11-22T10:00:00.500000001Z"}) {
+		t.Errorf("asked for times %q", times)
 	}
 }
 

@@ -42,8 +42,9 @@ func (c *Client) Subscribe(ctx context.Context, target gaffer.Target, how gaffer
 	return open(ctx, c, target, newHappenings(target, how))
 }
 
-// Output implements gaffer.Controller. When the connection breaks, what is written
-// until the next one can't be had: a gaffer.Missed of 0 stands for it.
+// Output implements gaffer.Controller. After a connection broke a gaffer.Missed of
+// 0 says that some output may be missing there, nobody knows how much. What the
+// daemon still has of it follows; of raw output it does not.
 func (c *Client) Output(ctx context.Context, target gaffer.Target, how gaffer.OutputOptions) (gaffer.Stream[gaffer.Output], error) {
 	return c.Logs(ctx, target, LogOptions{OutputOptions: how})
 }
@@ -136,10 +137,14 @@ func (h *happenings) keep(e gaffer.Event) bool {
 }
 
 // writings is the source of output.
-type writings struct{ query url.Values }
+type writings struct {
+	query url.Values
+	raw   bool
+	last  time.Time // of what was delivered, the latest
+}
 
 func newWritings(target gaffer.Target, how LogOptions) *writings {
-	w := &writings{url.Values{
+	w := &writings{raw: how.Raw, query: url.Values{
 		"target": {string(target)},
 		"tail":   {strconv.Itoa(how.Tail)},
 		"follow": {strconv.FormatBool(!how.NoFollow)},
@@ -162,16 +167,32 @@ func newWritings(target gaffer.Target, how LogOptions) *writings {
 	return w
 }
 
+// call asks, after a break, for what the daemon still has of what was written
+// since. Of raw output it asks for nothing: pieces are not cut again where they were.
 func (w *writings) call(again bool) call {
-	if again {
-		w.query.Set("tail", "0") // it was delivered, as far as anybody can tell
+	switch {
+	case !again || w.last.IsZero():
+	case w.raw:
+		w.query.Set("tail", "0")
+	default:
+		w.query.Set("tail", "-1")
+		w.query.Set("since", w.last.Add(1).Format(time.RFC3339Nano))
 	}
 	return feedCall("/v1/logs", w.query)
 }
 
-func (*writings) opened(http.Header)      {}
-func (*writings) lost() error             { return gaffer.Missed(0) }
-func (*writings) keep(gaffer.Output) bool { return true }
+func (*writings) opened(http.Header) {}
+
+// lost tells of a loss even where there may be none: what one process wrote before
+// another's last line can't be asked for, nor what the daemon does not keep.
+func (*writings) lost() error { return gaffer.Missed(0) }
+
+func (w *writings) keep(o gaffer.Output) bool {
+	if o.Time.After(w.last) {
+		w.last = o.Time
+	}
+	return true
+}
 
 func feedCall(path string, query url.Values) call {
 	return call{method: http.MethodGet, path: path, query: query, accept: "application/x-ndjson"}
