@@ -46,7 +46,6 @@ func TestBarsAreMetAtTheirLimit(t *testing.T) {
 		"status: requests a second":                         "NO",
 		"ps --no-stats of 1000, ms":                         "yes",
 		"ps of 1000, ms":                                    "NO",
-		"events lost or repeated in silence":                "NO",
 		"subscribers that have all, or know what they lost": "yes",
 		"PSS with 1000 children and the API in use, MB":     "yes",
 		"idle with 1000: switches a minute":                 "not measured",
