@@ -30,6 +30,7 @@ var imports = map[string]map[string]string{
 		module:                             "what it serves",
 		module + "/api/internal/feed":      "what goes on until one of the two ends it",
 		module + "/api/internal/peer":      "who is at the other end of a unix socket",
+		module + "/internal/nearest":       "what a misspelt member was meant to be",
 		"github.com/danielgtaylor/huma/v2": "the document and the checks of bodies, of the Go types",
 	},
 	"api/internal/feed": {

@@ -164,6 +164,8 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	a.ask("status", "/v1/processes/*/status", "", 200)
 	a.ask("stats", "/v1/processes/*/stats", "", 200)
 	a.ask("stats", "/v1/processes/nothing/stats", "", 404)
+	a.ask("usage", "/v1/processes/*/usage", "", 200)
+	a.ask("usage", "/v1/processes/nothing/usage", "", 404)
 	a.ask("list-groups", "/v1/groups", "", 200)
 	a.ask("get-group", "/v1/groups/jobs", "", 200)
 	a.ask("get-group", "/v1/groups/none", "", 404)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/nearest"
 )
 
 // decode reads the body into v, a pointer to the type that the route says, and
@@ -136,23 +138,54 @@ func (f *faults) at(path string) bool {
 func (s *schemas) check(t reflect.Type, v any, found *faults) {
 	s.once.Do(s.build)
 	var res huma.ValidateResult
-	huma.Validate(s.registry, s.of(t), huma.NewPathBuffer([]byte("body"), len("body")), huma.ModeWriteToServer, v, &res)
+	schema := s.of(t)
+	huma.Validate(s.registry, schema, huma.NewPathBuffer([]byte("body"), len("body")), huma.ModeWriteToServer, v, &res)
 	for _, err := range res.Errors {
 		var detail *huma.ErrorDetail
 		if len(found.list) <= maxFaults && errors.As(err, &detail) {
-			found.add(reword(detail))
+			found.add(s.reword(schema, detail))
 		}
 	}
 }
 
 // reword puts a fault where the member is that lacks, and says it in our words.
-func reword(d *huma.ErrorDetail) (location, message string) {
+func (s *schemas) reword(schema *huma.Schema, d *huma.ErrorDetail) (location, message string) {
 	if rest, ok := strings.CutPrefix(d.Message, "expected required property "); ok {
 		name, _, _ := strings.Cut(rest, " ")
 		return d.Location + "." + name, "is required"
 	}
-	if d.Message == "unexpected property" {
-		return d.Location, "is not known"
+	if strings.HasPrefix(d.Message, "expected value to match exactly one schema") {
+		return d.Location, "is of the wrong type"
 	}
-	return d.Location, d.Message
+	if d.Message != "unexpected property" {
+		return d.Location, d.Message
+	}
+	at := strings.LastIndexByte(d.Location, '.')
+	known := s.members(schema, d.Location[:max(at, 0)])
+	return d.Location, "is not known" + nearest.Hint(d.Location[at+1:], known)
+}
+
+// members are the names of what an object may have that is somewhere in a body.
+func (s *schemas) members(schema *huma.Schema, location string) []string {
+	for part := range strings.SplitSeq(strings.TrimPrefix(location, "body"), ".") {
+		name, index, indexed := strings.Cut(part, "[")
+		if name != "" {
+			schema = s.resolve(schema).Properties[name]
+		}
+		if indexed && index != "" {
+			schema = s.resolve(schema).Items
+		}
+	}
+	return slices.Sorted(maps.Keys(s.resolve(schema).Properties))
+}
+
+// resolve follows a reference. What is not there has no members.
+func (s *schemas) resolve(schema *huma.Schema) *huma.Schema {
+	if schema != nil && schema.Ref != "" {
+		schema = s.registry.SchemaFromRef(schema.Ref)
+	}
+	if schema == nil {
+		return &huma.Schema{}
+	}
+	return schema
 }

@@ -52,6 +52,10 @@ func processRoutes() []route {
 			id: "stats", summary: "What templates use, read once", answer: []gaffer.Stats{},
 		},
 		{
+			method: "GET", path: one + "/usage", role: Viewer, handle: showUsage,
+			id: "usage", summary: "The part of stats that is cheap to read: CPU and memory of each process", answer: []gaffer.Use{},
+		},
+		{
 			method: "GET", path: "/v1/groups", role: Viewer, handle: listGroups,
 			id: "list-groups", summary: "The groups that have members", answer: []gaffer.Group{},
 		},
@@ -143,6 +147,48 @@ func showStats(c *call) error {
 		list = []gaffer.Stats{}
 	}
 	return c.reply(http.StatusOK, list)
+}
+
+func showUsage(c *call) error {
+	t, err := c.target()
+	if err != nil {
+		return err
+	}
+	list, err := usageOf(c.r.Context(), c.c, t)
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		list = []gaffer.Use{}
+	}
+	return c.reply(http.StatusOK, list)
+}
+
+// usageOf is what processes use. A Controller that can't tell that alone is asked
+// for everything.
+func usageOf(ctx context.Context, c gaffer.Controller, t gaffer.Target) ([]gaffer.Use, error) {
+	type teller interface {
+		Usage(context.Context, gaffer.Target) ([]gaffer.Use, error)
+	}
+	if teller, ok := c.(teller); ok {
+		return teller.Usage(ctx, t)
+	}
+	list, err := c.Stats(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	var out []gaffer.Use
+	for i := range list {
+		for _, p := range list[i].Processes {
+			all := []gaffer.ProcessStats{p}
+			out = append(out, gaffer.Use{
+				ID: p.ID, PID: p.PID,
+				CPU: total(all, func(p *gaffer.ProcessStats) float64 { return p.CPU }),
+				RSS: uint64(total(all, func(p *gaffer.ProcessStats) float64 { return float64(p.RSS) })),
+			})
+		}
+	}
+	return out, nil
 }
 
 func listGroups(c *call) error {

@@ -79,7 +79,7 @@ func TestANarrowedKeySeesAndTouchesItsTargetOnly(t *testing.T) {
 		"/v1/processes/*/status": "jobs:mail jobs:index", "/v1/processes/*/stats": "jobs:mail jobs:index",
 		"/v1/processes/web": "403 Forbidden", "/v1/processes/web/status": "403 Forbidden", "/v1/processes/web.1/stats": "403 Forbidden",
 		"/v1/processes/1": "403 Forbidden", "/v1/processes/2/status": "jobs:mail", "/v1/processes/999": "404 Not Found",
-		"/v1/processes/w*": "403 Forbidden", "/v1/groups": "jobs", "/v1/keys": "403 Forbidden", "/v1/config": "403 Forbidden",
+		"/v1/processes/w*": "403 Forbidden", "/v1/processes/web/usage": "403 Forbidden", "/v1/groups": "jobs", "/v1/keys": "403 Forbidden", "/v1/config": "403 Forbidden",
 	} {
 		if got := names(path); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)

@@ -102,11 +102,3 @@ func TestATemplateIsAddedScaledAndRemoved(t *testing.T) {
 		t.Errorf("get: %d %s", a.status, a.body)
 	}
 }
-
-func TestEveryFaultOfABodyIsTold(t *testing.T) {
-	h := serve(t, running(t), api.Options{}).Handler(api.Caller{By: "test", Role: api.Admin})
-	a := ask(t, h, "POST", "/v1/processes", `{"cmd":3,"nmae":"x","graceful_timeout":"soon","flapping":{"window":"-1s","attempts":"x"},"stop_signal":"NOPE"}`)
-	t.Logf("%d %s", a.status, a.body)
-	a = ask(t, h, "POST", "/v1/processes", `{"name":"a b","cmd":"","port":70000}`)
-	t.Logf("%d %s", a.status, a.body)
-}

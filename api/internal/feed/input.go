@@ -51,7 +51,7 @@ func (f *Feed) copyIn(ctx context.Context, c gaffer.Controller, process *one, la
 		size, end := body.Read(buf)
 		if size > 0 || n == 0 && errors.Is(end, io.EOF) { // an empty body finds out whether it could be written
 			if err := f.writePiece(ctx, c, process, label, buf[:size]); err != nil {
-				return n, fmt.Errorf("%w (after %d bytes)", err, n)
+				return n, after(n, err)
 			}
 			n += int64(size)
 		}
@@ -59,11 +59,19 @@ func (f *Feed) copyIn(ctx context.Context, c gaffer.Controller, process *one, la
 		case errors.Is(end, io.EOF):
 			return n, nil
 		case end != nil && ctx.Err() != nil && errors.Is(context.Cause(ctx), errEnded):
-			return n, fmt.Errorf("%s: %w (after %d bytes)", process.name, gaffer.ErrClosed, n)
+			return n, after(n, fmt.Errorf("%s: %w", process.name, gaffer.ErrClosed))
 		case end != nil:
-			return n, fmt.Errorf("the body breaks off after %d bytes: %w", n, end)
+			return n, after(n, fmt.Errorf("the body breaks off: %w", end))
 		}
 	}
+}
+
+// after says how much of a body was written before it went wrong.
+func after(n int64, err error) error {
+	if n == 0 {
+		return err
+	}
+	return fmt.Errorf("%w (after %d bytes)", err, n)
 }
 
 // writePiece writes to a process, which must take it all in due time: nothing

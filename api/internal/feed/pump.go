@@ -15,6 +15,10 @@ const (
 	// gatherTime is how long values that should be there are waited for when
 	// others are to be written already.
 	gatherTime = 5 * time.Millisecond
+	// pace is the least time between writes, unless there is much to write: what
+	// comes all the time is written, and its reader woken, a hundred times a second
+	// and not for each value. What comes after a pause is written at once.
+	pace = 10 * time.Millisecond
 )
 
 // errSilent says that a stream had nothing to say for the time of a heartbeat.
@@ -57,7 +61,8 @@ func (p *pump[T]) run(ctx context.Context) error {
 	}
 }
 
-// gather waits for a value, and takes those that wait behind it along.
+// gather waits for a value, and takes those along that wait behind it when it is
+// time to write.
 func (p *pump[T]) gather(ctx context.Context) error {
 	beat, cancel := context.WithDeadline(ctx, p.answer.sent.Add(p.answer.feed.opts.Heartbeat))
 	defer cancel()
@@ -65,8 +70,12 @@ func (p *pump[T]) gather(ctx context.Context) error {
 	if err != nil && beat.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return errSilent
 	}
-	if err != nil || p.stream.Len() == 0 {
+	if err != nil {
 		return err
+	}
+	p.rest(ctx)
+	if p.stream.Len() == 0 {
+		return nil
 	}
 	soon, cancel := context.WithTimeout(ctx, gatherTime)
 	defer cancel()
@@ -80,6 +89,20 @@ func (p *pump[T]) gather(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// rest waits until it is time to write.
+func (p *pump[T]) rest(ctx context.Context) {
+	left := time.Until(p.answer.sent.Add(pace))
+	if left <= 0 || len(p.answer.buf) >= fullBatch || p.stream.Len() >= fullCount/4 {
+		return
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // take appends the next value, or the mark of a loss.

@@ -179,7 +179,7 @@ func TestInputThatIsNotTakenIsGivenUp(t *testing.T) {
 	w := newWorld(t, worldOptions{feed: feed.Options{Stall: 50 * time.Millisecond}})
 	w.add("web", "exec sleep 100", withInput)
 	code, answer := w.post("web/streams/stdin", bytes.NewReader(make([]byte, 200000)))
-	if code != http.StatusGatewayTimeout || !strings.Contains(answer, "bytes)") {
+	if code != http.StatusGatewayTimeout || !strings.Contains(answer, "(after ") {
 		t.Errorf("%d %s", code, answer)
 	}
 }
