@@ -64,7 +64,8 @@ type Stream[T any] interface {
 	// lost, after which the stream goes on; io.EOF when nothing will come any
 	// more; or the context's.
 	Next(ctx context.Context) (T, error)
-	// Len is how many values wait to be read: when it is 0, Next would wait.
+	// Len is how many values are known to wait: Next delivers so many without
+	// waiting, and may deliver more.
 	Len() int
 	// Close ends the stream. A waiting Next returns io.EOF.
 	Close()

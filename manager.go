@@ -70,6 +70,7 @@ type Manager struct {
 
 	events  events
 	follow  followers
+	gauge   gauge
 	begun   chan struct{} // closed when all that was registered before Run was tried
 	over    chan struct{} // closed when all has stopped
 	version atomic.Uint64 // of the latest change that the Store was told
@@ -230,6 +231,7 @@ func (m *Manager) shutdown() error {
 	m.mu.Unlock()
 	m.events.close()
 	m.follow.close()
+	m.gauge.close()
 	close(m.over)
 	errs = append(errs, m.host.Close())
 	return errors.Join(errs...)

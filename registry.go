@@ -63,16 +63,31 @@ func (m *Manager) resolve(target Target) (selection, []*keeper, error) {
 	if err != nil {
 		return sel, nil, err
 	}
-	var found []*keeper
-	for _, k := range m.snapshot() {
-		if sel.template(k.name) {
-			found = append(found, k)
-		}
-	}
+	found := m.selected(sel)
 	if len(found) == 0 && sel.glob != string(All) {
 		return sel, nil, notFoundf("%s: not found", target)
 	}
 	return sel, found, nil
+}
+
+// selected are the keepers of the templates that are selected, or that a selected
+// process may belong to, in the order of definition.
+func (m *Manager) selected(sel selection) []*keeper {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if sel.glob == "" && sel.name != "" {
+		if k := m.keepers[sel.name]; k != nil {
+			return []*keeper{k}
+		}
+		return nil
+	}
+	found := make([]*keeper, 0, len(m.order))
+	for _, k := range m.order {
+		if sel.template(k.name) {
+			found = append(found, k)
+		}
+	}
+	return found
 }
 
 // templates resolves a target that must select templates, not a process.

@@ -321,16 +321,20 @@ func (k *keeper) ask(ctx context.Context, f func() (outcome, error)) (func(conte
 // await waits until a request's outcome is there.
 func (k *keeper) await(ctx context.Context, done chan struct{}, o outcome) error {
 	select {
-	case <-done:
-	case <-ctx.Done():
-		k.box.hand(func() { k.unwait(done) })
-		return ctx.Err()
+	case <-done: // even if the context has ended, too
+	default:
+		select {
+		case <-done:
+		case <-ctx.Done():
+			k.box.hand(func() { k.unwait(done) })
+			return ctx.Err()
+		}
 	}
 	if o.err == nil {
 		return nil
 	}
 	var result error
-	if e := k.box.do(ctx, func() { result = o.err() }); e != nil {
+	if e := k.box.do(context.WithoutCancel(ctx), func() { result = o.err() }); e != nil {
 		return e
 	}
 	return result

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gafferpm/gaffer/internal/proc"
@@ -22,12 +23,73 @@ func (m *Manager) Stats(ctx context.Context, target Target) ([]Stats, error) {
 	if _, err := m.List(ctx, target); err != nil {
 		return nil, err
 	}
-	w, err := m.watch(target)
+	m.gauge.Lock()
+	defer m.gauge.Unlock()
+	w, err := m.gauge.at(m, target)
 	if err != nil {
 		return nil, err
 	}
-	defer w.close()
 	return w.read(ctx)
+}
+
+// Usage is the part of Stats that is cheap to read: of each process that a target
+// selects, with what it has started, the CPU percentage since its start and the
+// memory.
+func (m *Manager) Usage(ctx context.Context, target Target) ([]Use, error) {
+	sel, found, err := m.resolve(target)
+	if err != nil {
+		return nil, err
+	}
+	var members []member
+	for _, k := range found {
+		ms, err := k.members(ctx, sel)
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, ms...)
+	}
+	m.gauge.Lock()
+	defer m.gauge.Unlock()
+	w, err := m.gauge.at(m, target)
+	if err != nil {
+		return nil, err
+	}
+	return w.uses(members)
+}
+
+// gaugeKept is for how long after a reading what was learnt by it is kept.
+const gaugeKept = 10 * time.Second
+
+// gauge is what one-off readings share, so that each finds what the one before
+// has learnt of the processes. The lock guards it.
+type gauge struct {
+	sync.Mutex
+	watcher *watcher
+	timer   *time.Timer // forgets the watcher
+}
+
+// at is the watcher, for a reading of a target.
+func (g *gauge) at(m *Manager, target Target) (*watcher, error) {
+	if g.watcher == nil {
+		w, err := m.watch(target)
+		if err != nil {
+			return nil, err
+		}
+		g.watcher, g.timer = w, time.AfterFunc(gaugeKept, g.close)
+	}
+	g.timer.Reset(gaugeKept)
+	g.watcher.target, g.watcher.meter = target, proc.Meter{}
+	return g.watcher, nil
+}
+
+func (g *gauge) close() {
+	g.Lock()
+	defer g.Unlock()
+	if g.watcher != nil {
+		g.timer.Stop()
+		g.watcher.close()
+		g.watcher = nil
+	}
 }
 
 // Monitor implements Controller. The first reading comes at once. A target may
@@ -186,12 +248,43 @@ func (w *watcher) sample() (time.Time, error) {
 	w.slab = make([]ProcessStats, 0, 2*len(w.pids))
 	w.meter.Begin()
 	now := time.Now()
-	err := w.sampler.Sample(w.pids, proc.WantFDs|proc.WantIO, func(u *proc.Usage) {
+	err := w.sampler.Sample(w.pids, proc.WantFDs|proc.WantIO|proc.WantNames, func(u *proc.Usage) {
 		var t treeStats
 		t.root = w.usage(u, now, &t)
 		w.trees[u.PID] = t
 	})
 	return now, err
+}
+
+// uses reads what the processes and all that they have started use.
+func (w *watcher) uses(members []member) ([]Use, error) {
+	w.pids = w.pids[:0]
+	for _, p := range members {
+		w.pids = append(w.pids, p.pid)
+	}
+	w.meter.Begin()
+	found := make(map[int]Use, len(members))
+	err := w.sampler.Sample(w.pids, 0, func(u *proc.Usage) {
+		use := Use{PID: u.PID}
+		w.addUse(&use, u)
+		found[u.PID] = use
+	})
+	uses := make([]Use, 0, len(members))
+	for _, p := range members {
+		if use, there := found[p.pid]; there {
+			use.ID = p.id
+			uses = append(uses, use)
+		}
+	}
+	return uses, err
+}
+
+func (w *watcher) addUse(use *Use, u *proc.Usage) {
+	use.CPU += w.meter.Percent(u)
+	use.RSS += u.RSS
+	for i := range u.Children {
+		w.addUse(use, &u.Children[i])
+	}
 }
 
 // usage is what a process uses, with its children, and adds it to the tree's sums.

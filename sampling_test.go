@@ -186,3 +186,30 @@ func TestMonitorEndsWithItsContext(t *testing.T) {
 		return
 	}
 }
+
+func TestUsageIsThatOfStats(t *testing.T) {
+	needProc(t)
+	r := newReal(t, Options{})
+	r.ok(r.Add(r.ctx, Template{Name: "web", Shell: true, Cmd: "sleep 1000 & wait", NumProcesses: new(2)}))
+	r.ok(r.Add(r.ctx, program("other", "echo")))
+	r.next(KindSpawn)
+	for _, c := range []struct {
+		target Target
+		want   int
+	}{{All, 3}, {"web", 2}, {"web.2", 1}, {"1", 1}} {
+		uses, err := r.Usage(r.ctx, c.target)
+		r.ok(err)
+		if len(uses) != c.want {
+			t.Errorf("%s: %+v, want %d", c.target, uses, c.want)
+		}
+		for _, u := range uses {
+			if u.ID == 0 || u.PID == 0 || u.RSS == 0 {
+				t.Errorf("%s: %+v", c.target, u)
+			}
+		}
+	}
+	_, err := r.Usage(r.ctx, "nobody")
+	if !errors.Is(err, ErrNotFound) {
+		t.Errorf("%v, want not found", err)
+	}
+}

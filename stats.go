@@ -39,3 +39,11 @@ type ProcessStats struct {
 	Time     time.Time      `json:"time"`
 	Children []ProcessStats `json:"children,omitempty"`
 }
+
+// Use is what one process and all that it has started use.
+type Use struct {
+	ID  uint64  `json:"id"`
+	PID int     `json:"pid"`
+	CPU float64 `json:"cpu"` // percent of one core, since the start
+	RSS uint64  `json:"rss"` // bytes
+}

@@ -2,15 +2,13 @@ package gaffer
 
 import "slices"
 
-// info is the template and how it is, with the selected processes.
-func (k *keeper) info(sel selection) Info {
-	info := Info{Template: k.recipe.clone(), Status: k.status()}
+// statusOf is how the template is, with the selected processes.
+func (k *keeper) statusOf(sel selection) Status {
+	st := k.status()
 	if sel.one() {
-		info.Status.Processes = slices.DeleteFunc(info.Status.Processes, func(p Process) bool {
-			return !sel.process(k.name, p.Slot, p.ID)
-		})
+		st.Processes = slices.DeleteFunc(st.Processes, func(p Process) bool { return !sel.process(k.name, p.Slot, p.ID) })
 	}
-	return info
+	return st
 }
 
 // exists says whether there is what a selection selects of the template.
@@ -27,7 +25,7 @@ func (k *keeper) exists(sel selection) bool {
 func (k *keeper) status() Status {
 	st := Status{
 		Name: k.name, Group: groupOf(k.name), State: k.state(), Active: "stopped",
-		MaxProcesses: k.count, Reason: k.reason, Processes: []Process{},
+		MaxProcesses: k.count, Reason: k.reason, Processes: make([]Process, 0, len(k.slots)),
 	}
 	if k.intent == up {
 		st.Active = "active"

@@ -73,9 +73,14 @@ func (s *subscription) rewind(how EventOptions) error {
 		}
 		s.last, s.behind = oldest-1, true
 	case how.Tail > 0:
-		return s.tail(how.Tail)
+		if err := s.tail(how.Tail); err != nil {
+			return err
+		}
 	}
-	return nil
+	if s.behind {
+		return nil
+	}
+	return s.passOver(context.Background()) // which does not wait
 }
 
 // oldest is the number of the oldest event there is, or will be.
@@ -178,7 +183,7 @@ func (s *subscription) catchUp(ctx context.Context) error {
 	}
 	if len(list) == 0 {
 		s.behind = false
-		return nil
+		return s.passOver(ctx)
 	}
 	if gap := list[0].Seq - s.last - 1; gap > 0 {
 		s.last = list[0].Seq - 1
@@ -197,16 +202,31 @@ func (s *subscription) catchUp(ctx context.Context) error {
 	return nil
 }
 
+// passOver takes out of live what was delivered from the journal already.
+func (s *subscription) passOver(ctx context.Context) error {
+	for s.live != nil && s.live.Len() > 0 {
+		e, err := s.live.Next(ctx)
+		var missed Missed
+		switch {
+		case errors.As(err, &missed) && s.has(s.last+1):
+			s.behind = true
+			return nil
+		case err != nil:
+			return err
+		case e.Seq > s.last:
+			s.last, s.back = e.Seq, append(s.back, e)
+			return nil
+		}
+	}
+	return nil
+}
+
 // Len implements Stream.
 func (s *subscription) Len() int {
-	n := len(s.back)
-	if s.live != nil {
-		n += s.live.Len()
+	if s.live == nil || s.behind {
+		return len(s.back) // what else there is shows only when it is read
 	}
-	if n == 0 && s.behind {
-		return 1 // what it is shows only when it is read
-	}
-	return n
+	return len(s.back) + s.live.Len()
 }
 
 // Close implements Stream.

@@ -195,15 +195,27 @@ func (m *Manager) Signal(ctx context.Context, target Target, sig Signal) error {
 
 // List implements Controller.
 func (m *Manager) List(ctx context.Context, target Target) ([]Info, error) {
+	return look(ctx, m, target, func(k *keeper, sel selection) Info {
+		return Info{Template: k.recipe.clone(), Status: k.statusOf(sel)}
+	})
+}
+
+// Status is List without the templates, which takes a fraction of the time.
+func (m *Manager) Status(ctx context.Context, target Target) ([]Status, error) {
+	return look(ctx, m, target, (*keeper).statusOf)
+}
+
+// look asks each template that a target selects.
+func look[T any](ctx context.Context, m *Manager, target Target, ask func(*keeper, selection) T) ([]T, error) {
 	sel, found, err := m.resolve(target)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]Info, 0, len(found))
+	list := make([]T, 0, len(found))
 	for _, k := range found {
 		err := k.box.do(ctx, func() {
 			if k.exists(sel) {
-				list = append(list, k.info(sel))
+				list = append(list, ask(k, sel))
 			}
 		})
 		if err != nil {

@@ -21,8 +21,8 @@ type Usage struct {
 	Written int64 // bytes written to storage; -1: likewise
 
 	UID     int    // the effective user's number; 0 for a process that keeps others from looking
-	User    string // its name, or the number of one that has none
-	Command string // the base name of argv[0]; where there is none, the kernel's name for the process
+	User    string // its name, or the number of one that has none; "": not asked for
+	Command string // the base name of argv[0]; where there is none, the kernel's name for the process; "": not asked for
 
 	Children []Usage // what it started, by pid
 }
@@ -34,4 +34,5 @@ type Want uint8
 const (
 	WantFDs Want = 1 << iota // Usage.FDs
 	WantIO                   // Usage.Read and Written
+	WantNames                // Usage.User and Command
 )

@@ -28,7 +28,7 @@ func newSampler(t testing.TB) *Sampler {
 
 func sampleOne(t testing.TB, s *Sampler, pid int, want Want) (u Usage) {
 	t.Helper()
-	err := s.Sample([]int{pid}, want, func(root *Usage) { u = clone(root) })
+	err := s.Sample([]int{pid}, want|WantNames, func(root *Usage) { u = clone(root) })
 	if err != nil {
 		t.Fatal(err)
 	}

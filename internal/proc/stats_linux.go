@@ -216,12 +216,8 @@ func (s *Sampler) complete(i int, want Want) Usage {
 		return *u // it is in another tree, too
 	}
 	p.detailed = true
-	u.User = s.user(u.UID)
-	if u.Command == "" {
-		u.Command = s.fs.command(u.PID)
-	}
-	if u.Command == "" {
-		u.Command = string(bytes.TrimRight(p.comm[:], "\x00"))
+	if want&WantNames != 0 {
+		s.name(p)
 	}
 	if want&WantFDs != 0 {
 		u.FDs = s.fs.fds(u.PID)
@@ -230,6 +226,18 @@ func (s *Sampler) complete(i int, want Want) Usage {
 		u.Read, u.Written = s.fs.io(u.PID)
 	}
 	return *u
+}
+
+// name reads the names of a process's user and program.
+func (s *Sampler) name(p *sample) {
+	u := &p.usage
+	u.User = s.user(u.UID)
+	if u.Command == "" {
+		u.Command = s.fs.command(u.PID)
+	}
+	if u.Command == "" {
+		u.Command = string(bytes.TrimRight(p.comm[:], "\x00"))
+	}
 }
 
 // user is the name of a user. It is looked up once.
