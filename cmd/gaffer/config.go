@@ -10,7 +10,11 @@ func newConfig() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Check a gaffer.toml or Procfile, and show what is in force",
-		Args:  noCommand,
+		Long: `Check a file before anything runs by it, and show what of the daemon's files and of
+later changes is in force.`,
+		Example: `  gaffer config check
+  gaffer config show --origin`,
+		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef("which command? want `%s check` or `%s show`", cmd.CommandPath(), cmd.CommandPath())
 		},
@@ -29,6 +33,8 @@ this directory: how it is written, and whether the programs, directories, users
 and variables that it names are there. Nothing is started.
 
 Exit status: 0 nothing is wrong, 1 something is.`,
+		Example: `  gaffer config check
+  gaffer config check /etc/gaffer/gaffer.toml`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && f.path != "" {

@@ -18,8 +18,9 @@ import (
 func newDaemonStop() *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
-		Use:   "stop [flags]",
-		Short: "Stop the daemon and all that it runs",
+		Use:     "stop [flags]",
+		Short:   "Stop the daemon and all that it runs",
+		Example: `  gaffer daemon stop`,
 		Long: `Stop all services in order, then the daemon, and wait until it is gone. What was
 wanted is kept: the next daemon starts it again.
 

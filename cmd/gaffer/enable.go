@@ -56,6 +56,8 @@ func newDisable() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "disable [flags]",
 		Short: "Have systemd start the daemon no more",
+		Example: `  gaffer disable
+  gaffer disable --user`,
 		Long: `Disable the daemon's unit and remove it. A daemon that runs goes on, unless --now is
 given.`,
 		Args: atMost(0),

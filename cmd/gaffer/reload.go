@@ -5,8 +5,9 @@ import "github.com/spf13/cobra"
 func newReload() *cobra.Command {
 	f := sourceFlags{}
 	cmd := &cobra.Command{
-		Use:   "reload",
-		Short: "Have the daemon read its files again",
+		Use:     "reload",
+		Short:   "Have the daemon read its files again",
+		Example: `  gaffer reload`,
 		Long: `Have the daemon read the files again that it was started with, and apply them: what
 did not change is not touched. It is what SIGHUP does, and gaffer apply without
 --config, which shows the plan first. A file that is wrong changes nothing.
