@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -88,7 +89,7 @@ func benchmark(ctx context.Context, s settings, progress io.Writer) (_ *result, 
 	b := &bench{settings: s, programs: programs, board: board, dir: run, bare: filepath.Join(dir, "answers"),
 		progress: progress, result: newResult(s, programs.compiler)}
 	if err := b.sample(ctx); err != nil {
-		return nil, err
+		return nil, cmp.Or(ctx.Err(), err)
 	}
 	return b.result, b.rounds(ctx)
 }
@@ -101,7 +102,7 @@ func (b *bench) rounds(ctx context.Context) error {
 		for _, job := range b.jobs(round, random) {
 			err := job(ctx)
 			if ctx.Err() != nil {
-				return errors.Join(ctx.Err(), err)
+				return ctx.Err()
 			}
 			if err != nil {
 				fmt.Fprintln(b.progress, "bench/daemon:", err)
