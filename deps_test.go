@@ -68,6 +68,7 @@ var imports = map[string]map[string]string{
 		module + "/api":              "the daemon's API",
 		module + "/client":           "asking a daemon",
 		module + "/config":           "gaffer.toml and Procfile",
+		module + "/internal/nearest": "what a misspelt command was meant to be",
 		module + "/internal/console": "what a person sees",
 		module + "/internal/proc":    "gaffer run becomes the command",
 		module + "/state":            "what the daemon keeps",

@@ -141,7 +141,7 @@ func (v *verb) define(cmd *cobra.Command, name string, do func(context.Context, 
 	case v.noWait:
 		return nil
 	}
-	return v.report(cmd, c, []gaffer.Target{gaffer.Target(name)}, false)
+	return v.report(wait, cmd, c, []gaffer.Target{gaffer.Target(name)}, false)
 }
 
 // nameAndCommand checks that the arguments are a name and, after --, a command.

@@ -14,6 +14,7 @@ import (
 	"github.com/gafferpm/gaffer/client"
 	"github.com/gafferpm/gaffer/config"
 	"github.com/gafferpm/gaffer/internal/console"
+	"github.com/gafferpm/gaffer/internal/nearest"
 )
 
 // The exit statuses of gaffer. `gaffer run` gives its command's own.
@@ -113,12 +114,13 @@ func noCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	hint := ""
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	var names []string
+	for _, c := range cmd.Commands() {
+		if !c.Hidden {
+			names = append(names, c.Name())
+		}
 	}
-	return usagef("unknown command %q%s", args[0], hint)
+	return usagef("unknown command %q%s", args[0], nearest.Hint(args[0], names))
 }
 
 // atMost accepts up to n arguments.

@@ -96,15 +96,15 @@ func (v *verb) run(cmd *cobra.Command, args []string) error {
 	if v.noWait {
 		return nil
 	}
-	return v.report(cmd, c, targets, late)
+	return v.report(wait, cmd, c, targets, late)
 }
 
 // report tells how the targets are now, and what the exit status is by that.
-func (v *verb) report(cmd *cobra.Command, c *client.Client, targets []gaffer.Target, late bool) error {
+func (v *verb) report(ctx context.Context, cmd *cobra.Command, c *client.Client, targets []gaffer.Target, late bool) error {
 	s := newScreen(cmd)
 	all := []gaffer.Status{}
 	for _, target := range targets {
-		list, err := c.Status(cmd.Context(), target)
+		list, err := v.settled(ctx, cmd, c, target)
 		if errors.Is(err, gaffer.ErrNotFound) {
 			// A process with that id is there no more, which is what was wanted.
 			if !v.json {
@@ -131,14 +131,38 @@ func (v *verb) report(cmd *cobra.Command, c *client.Client, targets []gaffer.Tar
 		return err
 	}
 	if v.truth {
-		if status := truth(all); status != exitOK {
-			return statusError(status)
+		if err := verdict(all); err != nil {
+			return err
 		}
 	}
 	if late {
 		return statusError(exitError)
 	}
 	return nil
+}
+
+// settled is how a target is, when that is clear if it has to be: most of what
+// can't run ends soon after its start.
+func (v *verb) settled(wait context.Context, cmd *cobra.Command, c *client.Client, target gaffer.Target) ([]gaffer.Status, error) {
+	limit := time.Now().Add(settleLimit)
+	for {
+		list, err := c.Status(cmd.Context(), target)
+		if err != nil || !v.truth || time.Now().After(limit) {
+			return list, err
+		}
+		var again time.Duration
+		for _, st := range list {
+			again = max(again, unsettled(st))
+		}
+		if again == 0 {
+			return list, nil
+		}
+		select {
+		case <-time.After(again):
+		case <-wait.Done():
+			return list, nil
+		}
+	}
 }
 
 // outcome prints how a template is after something was done to it, or to one of
