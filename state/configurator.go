@@ -108,7 +108,7 @@ func (c *configurator) applyAll(ctx context.Context, desired []gaffer.Desired, e
 	before := p.public()
 	if expect != "" && expect != before.Digest {
 		c.s.end()
-		return before, conflictf("plan: it is not the expected one any more: %s, want %s", before.Digest, expect)
+		return gaffer.Plan{}, conflictf("plan: it is not the expected one any more: %s, want %s", before.Digest, expect)
 	}
 	done := make(chan error, 1)
 	go func() {

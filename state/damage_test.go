@@ -106,11 +106,7 @@ func TestNoDamageOfTheDatabaseEndsTheProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory, err := os.MkdirTemp(memoryDir(), "gaffer-state-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(memory)
+	memory := memoryDir(t)
 	for at := 0; at < len(text); at += 97 {
 		db, fresh := bytes.Clone(text), filepath.Join(memory, strconv.Itoa(at))
 		if err := os.Mkdir(fresh, 0o700); err != nil {

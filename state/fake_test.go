@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -278,4 +279,20 @@ func notStarted(t *gaffer.Template) { t.Start = new(false) }
 
 func source(name string, templates ...gaffer.Template) gaffer.Desired {
 	return gaffer.Desired{Source: name, Templates: templates}
+}
+
+// memoryDir is a directory in memory, where there is one, for tests that would wait
+// for the disk more than for anything else. It is gone after the test.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "gaffer-state-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }

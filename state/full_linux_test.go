@@ -31,8 +31,8 @@ func TestAFullDiskKeepsWhatWasAndGoesOnLater(t *testing.T) {
 	}
 	ctx := context.Background()
 	big := strings.Repeat("x", 10_000)
-	acknowledged, n := 0, 0
-	for n = 1; n < 1000; n++ {
+	acknowledged, n := 0, 1
+	for ; n < 1000; n++ {
 		if err = s.Keep(ctx, []gaffer.Kept{kept(uint64(n), fmt.Sprintf("t%d", n), big, n, true)}); err != nil {
 			break
 		}

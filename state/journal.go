@@ -55,7 +55,7 @@ const (
 	// syncEvery is the least time between two fsyncs of events.
 	syncEvery = time.Second
 	// maxBuffer is how much memory for lines is kept for the next ones.
-	maxBuffer = 256 << 10
+	maxBuffer = 64 << 10
 )
 
 var errClosed = errors.New("event journal: closed")
@@ -70,8 +70,7 @@ func openJournal(dir string, opts journalOptions, logger *slog.Logger) (*Journal
 		dirty: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if err := j.open(dir); err != nil {
-		j.closeFiles()
-		return nil, fmt.Errorf("event journal: %w", err)
+		return nil, errors.Join(fmt.Errorf("event journal: %w", err), j.closeFiles())
 	}
 	go j.syncer()
 	return j, nil

@@ -296,11 +296,7 @@ func checkEvents(t *testing.T, j *Journal, last uint64) {
 
 func killAgainAndAgain(t *testing.T, name string, rounds int) {
 	// A kill is not about the disk, which would only make the test slow.
-	dir, err := os.MkdirTemp(memoryDir(), "gaffer-state-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := memoryDir(t)
 	is := model{}
 	for range rounds {
 		lines := killed(t, name, dir, rand.IntN(60))

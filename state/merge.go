@@ -99,7 +99,7 @@ func (o *outcome) lost(r *record) []string {
 	var list []string
 	left := fieldsOf(o.template)
 	for _, v := range overrides(r.File, r.Template, r.Active, r.Count) {
-		now := ""
+		var now string
 		switch v.Field {
 		case countField:
 			now = strconv.Itoa(o.count)

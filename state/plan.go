@@ -159,37 +159,37 @@ func (p *planning) unusable(c *change, err error) *change {
 
 // fields are what changes: of the template as the manager says, and of what is
 // wanted.
-func (c *change) fields(list []gaffer.FieldChange) []gaffer.FieldChange {
+func (ch *change) fields(list []gaffer.FieldChange) []gaffer.FieldChange {
 	list = slices.DeleteFunc(slices.Clone(list), func(f gaffer.FieldChange) bool {
 		return f.Field == countField || f.Field == startField
 	})
-	if c.was == nil {
+	if ch.was == nil {
 		return list
 	}
-	if c.was.Count != c.now.count {
-		list = append(list, gaffer.FieldChange{Field: countField, Old: strconv.Itoa(c.was.Count), New: strconv.Itoa(c.now.count)})
+	if ch.was.Count != ch.now.count {
+		list = append(list, gaffer.FieldChange{Field: countField, Old: strconv.Itoa(ch.was.Count), New: strconv.Itoa(ch.now.count)})
 	}
-	if c.was.Active != c.now.active {
-		list = append(list, gaffer.FieldChange{Field: startField, Old: strconv.FormatBool(c.was.Active), New: strconv.FormatBool(c.now.active)})
+	if ch.was.Active != ch.now.active {
+		list = append(list, gaffer.FieldChange{Field: startField, Old: strconv.FormatBool(ch.was.Active), New: strconv.FormatBool(ch.now.active)})
 	}
 	return list
 }
 
 // message says what becomes of run-time changes.
-func (c *change) message() string {
+func (ch *change) message() string {
 	var parts []string
-	if c.was != nil && c.was.Source != c.source {
-		from := c.was.Source
+	if ch.was != nil && ch.was.Source != ch.source {
+		from := ch.was.Source
 		if from == "" {
 			from = RunTime
 		}
 		parts = append(parts, "taken over from "+from)
 	}
-	if len(c.now.dropped) > 0 {
-		parts = append(parts, "no longer as changed at run time: "+strings.Join(c.now.dropped, ", "))
+	if len(ch.now.dropped) > 0 {
+		parts = append(parts, "no longer as changed at run time: "+strings.Join(ch.now.dropped, ", "))
 	}
-	if len(c.now.kept) > 0 {
-		parts = append(parts, "changed at run time and kept: "+strings.Join(c.now.kept, ", "))
+	if len(ch.now.kept) > 0 {
+		parts = append(parts, "changed at run time and kept: "+strings.Join(ch.now.kept, ", "))
 	}
 	return strings.Join(parts, "; ")
 }

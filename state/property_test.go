@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -70,13 +69,10 @@ type sources struct {
 }
 
 func TestWhatIsWantedFollowsTheRules(t *testing.T) {
+	dir, run := memoryDir(t), 0
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp(memoryDir(), "gaffer-state-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		w := &sources{t: t, dir: filepath.Join(dir, "state"), model: map[string]*simple{}, files: map[string]gaffer.Desired{}}
+		run++
+		w := &sources{t: t, dir: filepath.Join(dir, strconv.Itoa(run)), model: map[string]*simple{}, files: map[string]gaffer.Desired{}}
 		w.begin(nil, nil)
 		defer func() { w.ok(w.s.Close()) }()
 		t.Repeat(map[string]func(*rapid.T){
@@ -86,17 +82,6 @@ func TestWhatIsWantedFollowsTheRules(t *testing.T) {
 			"restart": func(t *rapid.T) { w.t = t; w.restart() },
 		})
 	})
-}
-
-// memoryDir is a directory in memory, for tests that would wait for the disk more
-// than for anything else; "" where there is none.
-func memoryDir() string {
-	const dir = "/dev/shm"
-	probe, err := os.MkdirTemp(dir, "gaffer-state-")
-	if err != nil || os.Remove(probe) != nil {
-		return ""
-	}
-	return dir
 }
 
 func (w *sources) ok(err error) {
