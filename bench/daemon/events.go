@@ -89,7 +89,8 @@ func (b *bench) subscribe(ctx context.Context, s *server) (*watchers, error) {
 		}
 	}()
 	if _, err := w.line(ctx); err != nil {
-		return nil, errors.Join(err, w.end(), errors.New(strings.TrimSpace(complaint.String())))
+		w.end()
+		return nil, fmt.Errorf("%w %s", err, strings.TrimSpace(complaint.String()))
 	}
 	return w, nil
 }
@@ -124,14 +125,14 @@ func (w *watchers) until(ctx context.Context, seq uint64) (all watched, err erro
 	return all, nil
 }
 
-func (w *watchers) end() error {
+// end ends the subscribers, and with them the one that never reads.
+func (w *watchers) end() {
 	w.in.Close()
 	_ = w.cmd.Process.Kill() // it may have gone by itself
 	for range w.lines {
 		continue // what nobody waits for any more
 	}
 	_ = w.cmd.Wait() // we have killed it
-	return nil
 }
 
 // stream measures how events reach many subscribers.

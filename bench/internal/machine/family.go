@@ -114,6 +114,7 @@ func Handles(rs []Relative) []int {
 	return fds
 }
 
+// CloseAll closes what Handles has opened.
 func CloseAll(fds []int) {
 	for _, fd := range fds {
 		unix.Close(fd)
