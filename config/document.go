@@ -84,22 +84,18 @@ func (l *loader) readTree(d *decoder, path string) (*node, error) {
 
 // top takes out of a table what is not one of the known tables.
 func (d *decoder) top(root *node, known []string) {
-	for _, key := range slices.Clone(root.keys) {
-		n := root.fields[key]
-		good := true
+	root.keep(func(key string, n *node) bool {
 		switch {
 		case !slices.Contains(known, key):
 			d.fault(n.key, "unknown name %s%s", quotedKey(key), nearest.Hint(key, known))
-			good = false
+			return false
 		case key == "daemon":
-			good = d.want(n, key, "a table", unstable.Table)
-		case key != "include":
-			good = d.want(n, key, "tables such as ["+key+"."+examples[key]+"]", unstable.Table)
+			return d.want(n, key, "a table", unstable.Table)
+		case key == "include":
+			return true
 		}
-		if !good {
-			root.remove(key)
-		}
-	}
+		return d.want(n, key, "tables such as ["+key+"."+examples[key]+"]", unstable.Table)
+	})
 }
 
 // examples are names of tables, for messages.
@@ -107,18 +103,13 @@ var examples = map[string]string{"process": "web", "webhook": "alert", "plugin":
 
 // tables are the names in n that stand for tables; what else there is is taken out.
 func (d *decoder) tables(n *node, kind string) []string {
-	for _, name := range slices.Clone(n.keys) {
-		child := n.fields[name]
-		if child.kind == unstable.Table {
-			continue
-		}
-		if child.tables {
-			d.want(child, kind+"."+quotedKey(name), "a table", unstable.Table)
-		} else {
+	n.keep(func(name string, child *node) bool {
+		if child.kind != unstable.Table && !child.tables {
 			d.fault(child.key, "want a table such as [%s.%s]; %s stands in none", kind, examples[kind], quotedKey(name))
+			return false
 		}
-		n.remove(name)
-	}
+		return d.want(child, kind+"."+quotedKey(name), "a table", unstable.Table)
+	})
 	return n.keys
 }
 

@@ -88,12 +88,15 @@ type spot struct {
 }
 
 // line counts from 1.
-func (s spot) line() int { return strings.Count(s.src.text[:s.from], "\n") + 1 }
+func (s spot) line() int {
+	number, _ := s.src.line(s.from)
+	return number
+}
 
 // fault describes what is wrong with the bytes of at.
 func (s *source) fault(at span, format string, a ...any) *Fault {
 	from := min(max(at.from, 0), len(s.text))
-	start := strings.LastIndexByte(s.text[:from], '\n') + 1
+	number, start := s.line(from)
 	end := len(s.text)
 	if i := strings.IndexByte(s.text[from:], '\n'); i >= 0 {
 		end = from + i
@@ -102,7 +105,6 @@ func (s *source) fault(at span, format string, a ...any) *Fault {
 	from = min(from, start+len(line))
 	to := min(max(at.to, from), start+len(line))
 
-	number := strings.Count(s.text[:start], "\n") + 1
 	f := &Fault{
 		File:    s.path,
 		Line:    number,

@@ -2,10 +2,12 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -295,5 +297,32 @@ env = { A = "${NONE}" }
 				t.Errorf("got %s\nwant %s", got, want[i])
 			}
 		}
+	}
+}
+
+func TestManyFaultsTakeNoAge(t *testing.T) {
+	var wide, deep strings.Builder
+	for i := 0; wide.Len() < config.MaxFileSize-20; i++ {
+		fmt.Fprintf(&wide, "k%d=1\n", i)
+	}
+	for i := 0; deep.Len() < config.MaxFileSize-500_000; i++ {
+		if i%5000 == 0 {
+			fmt.Fprintf(&deep, "[process.p%d]\n", i)
+		}
+		fmt.Fprintf(&deep, "k%d=1\n", i)
+	}
+	dir := write(t, map[string]string{"wide.toml": wide.String(), "deep.toml": deep.String()})
+	start := time.Now()
+	_, err := load(t, dir, "wide.toml", config.Options{})
+	if err == nil || !strings.Contains(err.Error(), "wide.toml:10001:1: more than 10000 names in one table") {
+		t.Errorf("got %v", err)
+	}
+	_, err = load(t, dir, "deep.toml", config.Options{})
+	var faults config.Faults
+	if !errors.As(err, &faults) || len(faults) < 50_000 {
+		t.Errorf("%d faults", len(faults))
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("took %s", took)
 	}
 }

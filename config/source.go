@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,6 +18,26 @@ type source struct {
 	path string // as it was given, for messages
 	dir  string // absolute: what relative paths in it are relative to
 	text string // without a byte order mark
+
+	starts []int // of the lines, in bytes; made when the first one is asked for
+}
+
+// line is the number of the line, from 1, that a byte stands in, and where that
+// line begins.
+func (s *source) line(at int) (number, start int) {
+	if s.starts == nil {
+		s.starts = []int{0}
+		for i := range len(s.text) {
+			if s.text[i] == '\n' {
+				s.starts = append(s.starts, i+1)
+			}
+		}
+	}
+	i, found := slices.BinarySearch(s.starts, at)
+	if !found {
+		i--
+	}
+	return i + 1, s.starts[i]
 }
 
 // readSource reads a file that may be trusted and that is text.

@@ -35,8 +35,18 @@ func (n *node) add(name string, child *node) {
 }
 
 func (n *node) remove(name string) {
-	n.keys = slices.DeleteFunc(n.keys, func(k string) bool { return k == name })
-	delete(n.fields, name)
+	n.keep(func(k string, _ *node) bool { return k != name })
+}
+
+// keep takes out what is not good.
+func (n *node) keep(good func(name string, child *node) bool) {
+	n.keys = slices.DeleteFunc(n.keys, func(k string) bool {
+		if good(k, n.fields[k]) {
+			return false
+		}
+		delete(n.fields, k)
+		return true
+	})
 }
 
 // parseTree reads a TOML document. Its faults are those of the syntax, of which
@@ -62,11 +72,16 @@ type treeParser struct {
 	parser unstable.Parser
 	root   *node
 	faults Faults
+	full   bool // a table has too many names
 }
+
+// maxNames is how many names one table may have. The time that the TOML library
+// takes grows with their square.
+const maxNames = 10_000
 
 func (t *treeParser) parse() {
 	table := t.root
-	for t.parser.NextExpression() {
+	for !t.full && t.parser.NextExpression() {
 		e := t.parser.Expression()
 		switch e.Kind {
 		case unstable.Table:
@@ -81,6 +96,14 @@ func (t *treeParser) parse() {
 	if errors.As(t.parser.Error(), &err) {
 		at := t.parser.Range(err.Highlight)
 		t.fault(span{int(at.Offset), int(at.Offset + at.Length)}, "%s", err.Message)
+	}
+}
+
+// add adds a name to a table.
+func (t *treeParser) add(table *node, name string, child *node) {
+	if table.add(name, child); len(table.keys) > maxNames && !t.full {
+		t.full = true
+		t.fault(child.key.span, "more than %d names in one table", maxNames)
 	}
 }
 
@@ -115,7 +138,7 @@ func (t *treeParser) addTable(e *unstable.Node) *node {
 	list := holder.fields[name]
 	if list == nil {
 		list = &node{kind: unstable.Array, tables: true, key: added.key, at: added.key}
-		holder.add(name, list)
+		t.add(holder, name, list)
 	}
 	if !list.tables {
 		t.fault(at, "%s is defined twice; the first is on line %d", name, list.key.line())
@@ -136,7 +159,7 @@ func (t *treeParser) walk(table *node, key unstable.Iterator, at span, leave boo
 		child := table.fields[name]
 		if child == nil {
 			child = newTable(t.spot(partSpan(key.Node())))
-			table.add(name, child)
+			t.add(table, name, child)
 		}
 		if child.tables {
 			child = child.items[len(child.items)-1]
@@ -165,7 +188,7 @@ func (t *treeParser) keyValue(table *node, e *unstable.Node) {
 	end := int(e.Raw.Offset + e.Raw.Length)
 	child := t.value(e.Value(), t.valueSpan(at.to, end))
 	child.key = t.spot(lastSpan(e.Key()))
-	holder.add(name, child)
+	t.add(holder, name, child)
 }
 
 // value makes a node of a value; around is where it is known to be.
