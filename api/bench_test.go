@@ -11,7 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/api"
@@ -88,6 +90,8 @@ func dial(b testing.TB, socket string) net.Conn {
 func hammer(b *testing.B, socket string, length int) {
 	const connections = 16
 	b.ReportAllocs()
+	before := cpuTime(b)
+	defer func() { b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op") }()
 	var wait sync.WaitGroup
 	for i := range connections {
 		n := b.N / connections
@@ -107,6 +111,15 @@ func hammer(b *testing.B, socket string, length int) {
 		})
 	}
 	wait.Wait()
+}
+
+// cpuTime is what the process has used, the asking side included.
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // exchange asks once. It costs little, so that what is measured is the server.

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -30,7 +29,11 @@ type limitedListener struct {
 	mu   sync.Mutex // guards the rest
 	held map[*limitedConn]struct{}
 	told time.Time // when it was last logged
+	due  bool      // sweep will be called
 }
+
+// sweepEvery is how exact the deadlines of reading are.
+const sweepEvery = 250 * time.Millisecond
 
 // refusal is what a connection over the limit is told.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n" +
@@ -69,7 +72,25 @@ func (l *limitedListener) hold(c net.Conn) *limitedConn {
 	}
 	held := &limitedConn{Conn: c, from: l}
 	l.held[held] = struct{}{}
+	if !l.due {
+		l.due = true
+		time.AfterFunc(sweepEvery, l.sweep)
+	}
 	return held
+}
+
+// sweep ends the reads that have taken too long.
+func (l *limitedListener) sweep() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for c := range l.held {
+		c.expire(now)
+	}
+	l.due = len(l.held) > 0
+	if l.due {
+		time.AfterFunc(sweepEvery, l.sweep)
+	}
 }
 
 func (l *limitedListener) release(c *limitedConn) {
@@ -99,32 +120,4 @@ func (l *limitedListener) closeSilent() {
 	for _, c := range silent {
 		c.Close()
 	}
-}
-
-// limitedConn gives its place free when it is closed.
-type limitedConn struct {
-	net.Conn
-	from  *limitedListener
-	spoke atomic.Bool // something was read
-}
-
-func (c *limitedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 && !c.spoke.Load() {
-		c.spoke.Store(true)
-	}
-	return n, err
-}
-
-// CloseWrite lets a server that has refused a body say so before it closes.
-func (c *limitedConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
-
-func (c *limitedConn) Close() error {
-	c.from.release(c)
-	return c.Conn.Close()
 }

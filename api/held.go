@@ -1,0 +1,84 @@
+package api
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// limitedConn is a connection that a limitedListener holds. It gives its place
+// free when it is closed.
+//
+// A server moves the deadline of reading several times for each request, which for
+// short ones is a tenth of the work. So here it is only noted, and the listener
+// looks from time to time whose has passed.
+type limitedConn struct {
+	net.Conn
+	from  *limitedListener
+	spoke atomic.Bool // something was read
+
+	mu       sync.Mutex // guards the rest
+	deadline time.Time  // of reading; zero: none
+	expired  bool       // the connection itself has a deadline, which has passed
+}
+
+// longAgo is the deadline of a read that is to end now.
+var longAgo = time.Unix(1, 0)
+
+// SetReadDeadline notes when a read is to end. A time that is long ago ends it at
+// once.
+func (c *limitedConn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	if !t.IsZero() && t.Unix() <= longAgo.Unix() {
+		c.expired = true
+		return c.Conn.SetReadDeadline(t)
+	}
+	if !c.expired {
+		return nil
+	}
+	c.expired = false
+	return c.Conn.SetReadDeadline(time.Time{})
+}
+
+// SetDeadline is for reading and writing.
+func (c *limitedConn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// expire ends a read whose deadline has passed.
+func (c *limitedConn) expire(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expired || c.deadline.IsZero() || now.Before(c.deadline) {
+		return
+	}
+	c.expired = true
+	_ = c.Conn.SetReadDeadline(longAgo) // it fails on what is closed
+}
+
+func (c *limitedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.spoke.Load() {
+		c.spoke.Store(true)
+	}
+	return n, err
+}
+
+// CloseWrite lets a server that has refused a body say so before it closes.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+func (c *limitedConn) Close() error {
+	c.from.release(c)
+	return c.Conn.Close()
+}
