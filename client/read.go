@@ -17,14 +17,7 @@ func (c *Client) List(ctx context.Context, target gaffer.Target) ([]gaffer.Info,
 // Status is how the templates of a target are: List without the templates, which
 // is quicker and all that most want to know.
 func (c *Client) Status(ctx context.Context, target gaffer.Target) ([]gaffer.Status, error) {
-	path, err := of(target, "/status")
-	if err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	_, body, err := c.exchange(ctx, call{method: http.MethodGet, path: path})
+	body, err := c.answer(ctx, target, "/status")
 	if err != nil {
 		return nil, err
 	}
@@ -33,6 +26,33 @@ func (c *Client) Status(ctx context.Context, target gaffer.Target) ([]gaffer.Sta
 		return nil, fmt.Errorf("%s: answer: %w", c.host, err)
 	}
 	return list, nil
+}
+
+// Usage is what the processes of a target use, without what is dear to read or
+// seldom asked for: Stats has that.
+func (c *Client) Usage(ctx context.Context, target gaffer.Target) ([]gaffer.Use, error) {
+	body, err := c.answer(ctx, target, "/usage")
+	if err != nil {
+		return nil, err
+	}
+	list, err := decodeUses(body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: answer: %w", c.host, err)
+	}
+	return list, nil
+}
+
+// answer is what the daemon says of something below a target.
+func (c *Client) answer(ctx context.Context, target gaffer.Target, what string) ([]byte, error) {
+	path, err := of(target, what)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	_, body, err := c.exchange(ctx, call{method: http.MethodGet, path: path})
+	return body, err
 }
 
 // Stats implements gaffer.Controller.

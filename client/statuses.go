@@ -2,6 +2,8 @@ package client
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -20,6 +22,39 @@ func decodeStatuses(body []byte) ([]gaffer.Status, error) {
 	list = nil
 	err := json.Unmarshal(body, &list)
 	return list, err
+}
+
+// decodeUses reads what processes use, as decodeStatuses does.
+func decodeUses(body []byte) ([]gaffer.Use, error) {
+	s := scanner{bytes: body, text: string(body)}
+	list := make([]gaffer.Use, 0, 1+len(body)/64)
+	s.list(func() {
+		list = append(list, gaffer.Use{})
+		s.use(&list[len(list)-1])
+	})
+	if s.space(); !s.strange && s.at == len(body) {
+		return list, nil
+	}
+	list = nil
+	err := json.Unmarshal(body, &list)
+	return list, err
+}
+
+func (s *scanner) use(to *gaffer.Use) {
+	s.object(func(field string) {
+		switch field {
+		case "id":
+			to.ID = s.positive()
+		case "pid":
+			to.PID = int(s.number())
+		case "cpu":
+			to.CPU = s.float()
+		case "rss":
+			to.RSS = s.positive()
+		default:
+			s.strange = true
+		}
+	})
 }
 
 // scanner reads JSON as long as it is what was expected. Where it is not, it is
@@ -80,9 +115,7 @@ func (s *scanner) process(to *gaffer.Process) {
 	s.object(func(field string) {
 		switch field {
 		case "id":
-			n := s.number()
-			to.ID = uint64(n)
-			s.strange = s.strange || n < 0
+			to.ID = s.positive()
 		case "slot":
 			to.Slot = int(s.number())
 		case "pid":
@@ -235,6 +268,26 @@ func (s *scanner) number() int64 {
 		return -n
 	}
 	return n
+}
+
+func (s *scanner) positive() uint64 {
+	n := s.number()
+	s.strange = s.strange || n < 0
+	return uint64(n)
+}
+
+// float reads a number, which may have a fraction and an exponent.
+func (s *scanner) float() float64 {
+	s.space()
+	begin := s.at
+	for s.at < len(s.bytes) && strings.IndexByte("+-.0123456789Ee", s.bytes[s.at]) >= 0 {
+		s.at++
+	}
+	text := s.text[begin:s.at]
+	f, err := strconv.ParseFloat(text, 64)
+	// What is no number in JSON may be one in Go.
+	s.strange = s.strange || err != nil || !json.Valid([]byte(text))
+	return f
 }
 
 func (s *scanner) time() time.Time {

@@ -91,6 +91,23 @@ func FuzzStatuses(f *testing.F) {
 	})
 }
 
+func FuzzUses(f *testing.F) {
+	for _, s := range []string{`[{"id":1,"pid":2,"cpu":0.25,"rss":4096}]`, `[{"cpu":1e-7}]`, `[{"cpu":.5}]`, `[{"cpu":01}]`, `[{"cpu":-0}]`, `[{"cpu":1e999}]`, "[]", "null", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var want []gaffer.Use
+		wantErr := json.Unmarshal([]byte(text), &want)
+		got, err := decodeUses([]byte(text))
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%s: %v, encoding/json says %v", text, err, wantErr)
+		}
+		if err == nil && cmp.Diff(want, got) != "" {
+			t.Errorf("%s: %s", text, cmp.Diff(want, got))
+		}
+	})
+}
+
 func BenchmarkStatuses(b *testing.B) {
 	var list []gaffer.Status
 	for i := range 1000 {

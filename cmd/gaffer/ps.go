@@ -72,8 +72,8 @@ func ps(cmd *cobra.Command, targets []gaffer.Target, withStats, asJSON bool) err
 
 const nothingDefined = "no templates; `gaffer add`, `gaffer apply` and `gaffer load` bring some"
 
-// use is what processes use, by pid.
-type use map[int]gaffer.ProcessStats
+// use is what processes use, with all that they have started, by pid.
+type use map[int]gaffer.Use
 
 // withFamily is what a process uses together with all that it has started.
 func withFamily(p gaffer.ProcessStats) gaffer.ProcessStats {
@@ -109,14 +109,12 @@ func statusesAndUse(ctx context.Context, c *client.Client, targets []gaffer.Targ
 	go func() {
 		used := use{}
 		for _, target := range targets {
-			list, err := c.Stats(ctx, target)
+			list, err := c.Usage(ctx, target)
 			if err != nil {
 				continue // what is wrong with the target, the statuses tell
 			}
-			for _, st := range list {
-				for _, p := range st.Processes {
-					used[p.PID] = p
-				}
+			for _, u := range list {
+				used[u.PID] = u
 			}
 		}
 		read <- used
@@ -153,7 +151,6 @@ func psRow(name string, state gaffer.State, p gaffer.Process, used use, now time
 	if p.PID != 0 {
 		row[2].text, row[3].text = strconv.Itoa(p.PID), uptime(now, p.Since)
 		if u, ok := used[p.PID]; ok {
-			u = withFamily(u)
 			cpu, mem = percent(u.CPU), size(u.RSS)
 		}
 	}

@@ -110,15 +110,15 @@ func showReports(cmd *cobra.Command, c *client.Client, targets []gaffer.Target, 
 type report struct {
 	status   gaffer.Status
 	template gaffer.Template
-	used     use
-	origin   *gaffer.Origin // nil: not told
+	used     map[int]gaffer.ProcessStats // by pid
+	origin   *gaffer.Origin              // nil: not told
 	lines    []gaffer.Output
 	of       string // whose lines they are
 }
 
 // askAbout asks for everything at once. What whoever calls may not see is left out.
 func askAbout(ctx context.Context, c *client.Client, st gaffer.Status, lines int) (*report, error) {
-	r := &report{status: st, used: use{}}
+	r := &report{status: st, used: map[int]gaffer.ProcessStats{}}
 	target := gaffer.Target(st.Name)
 	var asking sync.WaitGroup
 	asking.Go(func() {
@@ -230,8 +230,12 @@ func (r *report) tree(s *screen) *table {
 	}}
 	shown := worthARow(r.status)
 	slices.SortFunc(shown, func(a, b gaffer.Process) int { return cmp.Compare(a.Slot, b.Slot) })
+	used := use{}
+	for pid, p := range r.used { // without children, which have rows of their own
+		used[pid] = gaffer.Use{CPU: p.CPU, RSS: p.RSS}
+	}
 	for _, p := range shown {
-		row := psRow(slotName(r.status.Name, p.Slot), p.State, p, r.used, s.now, true, detail(p, s.now))
+		row := psRow(slotName(r.status.Name, p.Slot), p.State, p, used, s.now, true, detail(p, s.now))
 		row = slices.Delete(row, 4, 5) // restarts: of all, above
 		u, known := r.used[p.PID]
 		if known && p.State == gaffer.Running {
