@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -155,5 +156,83 @@ func TestAFormatOfLaterTimesIsLeftAlone(t *testing.T) {
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the file was changed (%v)", err)
+	}
+}
+
+func TestACopyIsMadeWhileTheDaemonRuns(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.copied = time.Now().Add(-copyEvery)
+	for v, name := range []string{"old", "new"} {
+		if err := s.Keep(context.Background(), []gaffer.Kept{kept(uint64(v), name, "x", 1, true)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	abandon(t, s)
+	if err := os.Truncate(filepath.Join(dir, dbName), 5000); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, Options{})
+	if got := recordsText(s); !strings.HasPrefix(got, "old ") || strings.Contains(got, "new") {
+		t.Errorf("read back: %s", got)
+	}
+}
+
+func TestAStateThatWasLargeBecomesSmall(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.Bucket("queue")
+	err = b.Update(func(tx *Tx) error {
+		for i := range 4000 {
+			if err := tx.Put(strconv.Itoa(i), bytes.Repeat([]byte{'x'}, 1000)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < 4000; i += 400 {
+		err := b.Update(func(tx *Tx) error {
+			for n := range 399 {
+				if err := tx.Delete(strconv.Itoa(i + n)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	size := func() int64 {
+		info, err := os.Stat(filepath.Join(dir, dbName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	before := size()
+	s = open(t, dir, Options{})
+	if after := size(); after > before/10 {
+		t.Errorf("%d bytes, were %d", after, before)
+	}
+	left := 0
+	err = s.Bucket("queue").Range("", func(_ string, v []byte) error { left += len(v) / 1000; return nil })
+	if err != nil || left != 10 {
+		t.Errorf("%d values are left, want 10 (%v)", left, err)
+	}
+	if err := s.Bucket("queue").Put("more", nil); err != nil {
+		t.Error(err)
 	}
 }

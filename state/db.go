@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -23,6 +22,9 @@ const (
 	dbName     = "state.db"
 	backupName = "state.db.backup"
 )
+
+// copyEvery is how old the copy may be when something changes.
+const copyEvery = 24 * time.Hour
 
 // The buckets of the database. Those of others have othersPrefix before their name.
 const (
@@ -57,8 +59,9 @@ func openDB(dir string, logger *slog.Logger) (*bbolt.DB, error) {
 	}
 	if err := makeBackup(db, backup); err != nil {
 		logger.Warn("state database: no copy was made", "error", err)
+		return db, nil
 	}
-	return db, nil
+	return shrink(db, path, backup)
 }
 
 // openFile opens a database and looks at all that is in it.
@@ -138,82 +141,6 @@ func prepare(tx *bbolt.Tx) error {
 		return err
 	}
 	return meta.Put([]byte(formatKey), seal([]byte(formatVersion)))
-}
-
-// openBackup puts a damaged database aside and opens the copy of it instead; where
-// there is no good one, a new database.
-func openBackup(path, backup string, damaged error, logger *slog.Logger) (*bbolt.DB, error) {
-	aside := path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
-	if err := os.Link(path, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.Join(damaged, fmt.Errorf("put aside: %w", err))
-	}
-	fresh := path + ".new"
-	err := copyFile(backup, fresh)
-	if err == nil {
-		var db *bbolt.DB
-		if db, err = openFile(fresh, true); err == nil {
-			err = errors.Join(db.Close(), os.Rename(fresh, path), syncDir(filepath.Dir(path)))
-		}
-	}
-	if err == nil {
-		logger.Error("state database: it is damaged; the copy of the last start is used, later changes are lost",
-			"error", damaged, "aside", aside)
-		return openFile(path, true)
-	}
-	var number syscall.Errno
-	var bad *damagedError
-	if errors.As(err, &number) && !errors.Is(err, fs.ErrNotExist) && !errors.As(err, &bad) {
-		return nil, errors.Join(damaged, err) // a full disk, say: the copy may be good
-	}
-	logger.Error("state database: it is damaged and there is no good copy; what was added at run time is lost",
-		"error", damaged, "copy", err, "aside", aside)
-	for _, p := range []string{path, fresh} {
-		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, errors.Join(damaged, err)
-		}
-	}
-	return openFile(path, false)
-}
-
-// makeBackup copies a database that was found good.
-func makeBackup(db *bbolt.DB, backup string) error {
-	fresh := backup + ".new"
-	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
-	if err != nil {
-		return err
-	}
-	err = db.View(func(tx *bbolt.Tx) error { _, err := tx.WriteTo(f); return err })
-	return finish(f, err, backup)
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, in)
-	return finish(f, err, to)
-}
-
-// finish makes a file durable and gives it its name; of one with an error nothing
-// is left.
-func finish(f *os.File, err error, name string) error {
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil && f.Name() != name {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }
 
 func fileExists(path string) bool {

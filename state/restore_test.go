@@ -174,7 +174,7 @@ func TestKilledWhileApplyingEachTemplateIsWhole(t *testing.T) {
 				t.Errorf("crash after %d: what a file says is taken for a change at run time: %s", crash, planText(applied))
 			}
 		}
-		w.is(map[bool]string{true: "a(stopped)=4 b(stopped)=1 c=1 d=1"}[true])
+		w.is("a(stopped)=4 b(stopped)=1 c=1 d=1")
 		if crash == 8 && applied.Changes() {
 			t.Errorf("nothing crashed, and there is left to do: %s", planText(applied))
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -30,13 +31,15 @@ type Options struct {
 // State is what is kept in a directory. It is the Store of a manager, and may be
 // used from any goroutine.
 type State struct {
+	dir     string
 	logger  *slog.Logger
 	lock    *os.File
 	db      *bbolt.DB
 	journal *Journal
 
 	applying chan struct{} // holds a value while something is being applied
-	writing  sync.Mutex    // held while records are written
+	writing  sync.Mutex    // held while records are written; guards copied
+	copied   time.Time     // when the copy of the database was made
 
 	mu       sync.Mutex // guards the rest; never held while something is written
 	records  map[string]*record
@@ -60,7 +63,7 @@ func Open(dir string, opts Options) (*State, error) {
 		return nil, err
 	}
 	s := &State{
-		logger: opts.Logger, lock: lock, applying: make(chan struct{}, 1),
+		dir: dir, logger: opts.Logger, lock: lock, copied: time.Now(), applying: make(chan struct{}, 1),
 		versions: map[string]uint64{}, coming: map[string]definition{}, unsaved: map[string]bool{},
 	}
 	if s.logger == nil {
