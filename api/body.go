@@ -38,6 +38,7 @@ func (c *call) decode(v any) error {
 	found := &faults{sort: gaffer.ErrInvalid}
 	c.s.schemas.check(reflect.TypeOf(v).Elem(), anything, found)
 	locate(reflect.TypeOf(v).Elem(), raw, "body", found)
+	validate(reflect.TypeOf(v).Elem(), anything, "body", found)
 	if err := found.err(); err != nil {
 		return err
 	}
@@ -109,6 +110,37 @@ func locate(t reflect.Type, raw json.RawMessage, path string, found *faults) {
 	default:
 		if err := json.Unmarshal(raw, reflect.New(t).Interface()); err != nil {
 			found.add(path, err.Error())
+		}
+	}
+}
+
+// validate tells what is wrong with templates, as far as they could be read.
+func validate(t reflect.Type, v any, path string, found *faults) {
+	members, ok := v.(map[string]any)
+	if !ok {
+		return
+	}
+	if t == reflect.TypeFor[gaffer.Desired]() {
+		list, _ := members["templates"].([]any)
+		for i, template := range list {
+			validate(reflect.TypeFor[gaffer.Template](), template, fmt.Sprintf("%s.templates[%d]", path, i), found)
+		}
+		return
+	}
+	checked, ok := reflect.New(t).Interface().(interface{ Validate() error })
+	if !ok {
+		return
+	}
+	members = maps.Clone(members)
+	maps.DeleteFunc(members, func(name string, _ any) bool { return found.at(path + "." + name) })
+	sound, err := json.Marshal(members)
+	if err != nil || json.Unmarshal(sound, checked) != nil {
+		return
+	}
+	for _, fault := range fieldFaults(checked.Validate(), nil) {
+		location := path + strings.TrimPrefix(fault.Location, "body")
+		if len(found.list) <= maxFaults && !found.at(location) {
+			found.add(location, fault.Message)
 		}
 	}
 }

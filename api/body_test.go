@@ -24,6 +24,12 @@ func TestEveryFaultOfABodyIsToldWithItsPlace(t *testing.T) {
 		{"/v1/plan", `{"source":"app:x","templates":[{"name":"a","cmd":"b"},{"nme":"a","cmd":"b","backoff":{"first":"x"}},7]}`, 422, map[string]string{
 			"body.templates[1].nme": "did you mean name?", "body.templates[1].name": "is required", "body.templates[1].backoff.first": "duration", "body.templates[2]": "expected object",
 		}},
+		{"/v1/processes", `{"name":"x y","cmd":"","numprocesses":-1,"nmae":1}`, 422, map[string]string{
+			"body.name": "want a letter", "body.cmd": "is required", "body.numprocesses": "negative", "body.nmae": "did you mean name?",
+		}},
+		{"/v1/plan", `{"source":"app:x","templates":[{"name":"a","cmd":"b","port":70000},{"name":"b b","cmd":"b","shel":true}]}`, 422, map[string]string{
+			"body.templates[0].port": "want 1 to 65535", "body.templates[1].name": "want a letter", "body.templates[1].shel": "did you mean shell?",
+		}},
 		{"/v1/processes", `{"name":`, 400, map[string]string{"body": "unexpected end of JSON input"}},
 		{"/v1/processes", `{"name":"a","cmd":"b"} {}`, 400, map[string]string{"body": "after top-level value"}},
 		{"/v1/processes", "\x00", 400, map[string]string{"body": "invalid character"}},

@@ -68,6 +68,7 @@ func (e *endpoint) server() *http.Server {
 		IdleTimeout:       e.s.limits.Idle,
 		MaxHeaderBytes:    maxHeader,
 		ConnContext:       e.connected,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(e.s.logger.Handler(), slog.LevelDebug),
 	}
 	if e.certs != nil {
@@ -76,8 +77,10 @@ func (e *endpoint) server() *http.Server {
 	return srv
 }
 
-// maxHeader is the size of a request's header in bytes.
-const maxHeader = 64 << 10
+const (
+	maxHeader  = 64 << 10 // of a request, in bytes
+	maxStreams = 100      // requests at a time on one connection of HTTP/2
+)
 
 func (e *endpoint) serve() {
 	e.done = make(chan struct{})

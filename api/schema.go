@@ -30,6 +30,15 @@ func (t *namelessTemplate) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*gaffer.Template)(t))
 }
 
+// Validate tells what is wrong with the template, whatever its name.
+func (t *namelessTemplate) Validate() error {
+	named := gaffer.Template(*t)
+	if named.Name == "" {
+		named.Name = "nameless"
+	}
+	return named.Validate()
+}
+
 func (s *schemas) build() {
 	s.registry = huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)
 	for t, alias := range map[reflect.Type]reflect.Type{
