@@ -80,7 +80,7 @@ func (b *bench) doNothing(ctx context.Context, s *server, rec report.Recorder) e
 	if _, _, err := get(ctx, c, statusPath); err != nil {
 		return err
 	}
-	machine.Sleep(ctx, time.Second)
+	machine.Sleep(ctx, b.rest)
 	starts, cpu, woken := b.board.Started(), s.cpu(), machine.Switches(s.self())
 	machine.Sleep(ctx, b.idle)
 	perMinute := float64(time.Minute) / float64(b.idle)
