@@ -92,7 +92,10 @@ func (a *asker) validate(r *route, path string, w *httptest.ResponseRecorder) {
 	op := a.doc.Paths[r.path][strings.ToLower(r.method)]
 	answer, ok := op.Responses[strconv.Itoa(w.Code)]
 	if !ok && w.Code >= 400 {
-		answer, ok = op.Responses["default"]
+		answer, ok = op.Responses[strconv.Itoa(w.Code/100)+"XX"]
+	}
+	if name, found := strings.CutPrefix(answer.Ref, "#/components/responses/"); found {
+		answer, ok = a.doc.Components.Responses[name]
 	}
 	kind, _, _ := strings.Cut(w.Header().Get("Content-Type"), ";")
 	if !ok {

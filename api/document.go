@@ -14,8 +14,8 @@ import (
 // document is what is said of the API, for programs.
 type document struct{ json []byte }
 
-// document makes the document of the table of routes and of the Go types.
-func (s *Server) document() (*document, error) {
+// makeDocument makes the document of the table of routes and of the Go types.
+func (s *Server) makeDocument() (*document, error) {
 	s.schemas.once.Do(s.schemas.build)
 	api := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
@@ -32,6 +32,10 @@ func (s *Server) document() (*document, error) {
 	api.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"key": {Type: "http", Scheme: "bearer", Description: "A key as gaffer_ID_SECRET. On a unix socket the caller's user decides instead."},
 	}
+	api.Components.Responses = map[string]*huma.Response{"Problem": {
+		Description: "What is wrong",
+		Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: s.schemas.of(reflect.TypeFor[Problem]())}},
+	}}
 	for _, r := range routes() {
 		if !r.hidden {
 			api.AddOperation(s.operation(&r))
@@ -43,6 +47,8 @@ func (s *Server) document() (*document, error) {
 	}
 	return &document{append(text, '\n')}, nil
 }
+
+const problemRef = "#/components/responses/Problem"
 
 func tags() []*huma.Tag {
 	return []*huma.Tag{
@@ -155,10 +161,8 @@ func (s *Server) responses(r *route) map[string]*huma.Response {
 	}
 	out := map[string]*huma.Response{
 		strconv.Itoa(status): ok,
-		"default": {
-			Description: "What is wrong",
-			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: s.schemas.of(reflect.TypeFor[Problem]())}},
-		},
+		"4XX":                {Ref: problemRef},
+		"5XX":                {Ref: problemRef},
 	}
 	for _, status := range r.also {
 		text := http.StatusText(status)

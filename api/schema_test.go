@@ -15,7 +15,15 @@ import (
 // nothing of what it was made of.
 type openAPI struct {
 	Paths      map[string]map[string]operationText
-	Components struct{ Schemas map[string]map[string]any }
+	Components struct {
+		Schemas   map[string]map[string]any
+		Responses map[string]responseText
+	}
+}
+
+type responseText struct {
+	Ref     string `json:"$ref"`
+	Content map[string]struct{ Schema map[string]any }
 }
 
 type operationText struct {
@@ -28,9 +36,7 @@ type operationText struct {
 	RequestBody struct {
 		Content map[string]struct{ Schema map[string]any }
 	}
-	Responses map[string]struct {
-		Content map[string]struct{ Schema map[string]any }
-	}
+	Responses map[string]responseText
 }
 
 func readDocument(t testing.TB) *openAPI {

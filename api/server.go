@@ -25,9 +25,11 @@ type Server struct {
 	mux     *http.ServeMux
 	feed    *feed.Feed
 	schemas schemas
-	keys    keyring
-	wrong   failures
-	started time.Time
+	// document is made when it is asked for first.
+	document func() (*document, error)
+	keys     keyring
+	wrong    failures
+	started  time.Time
 
 	counters counters
 
@@ -54,6 +56,7 @@ func New(c gaffer.Controller, opts Options) (*Server, error) {
 		origins = append(origins, opts.Endpoints[i].Origins...)
 	}
 	s.feed = feed.New(feed.Options{Origins: origins})
+	s.document = sync.OnceValues(s.makeDocument)
 	s.mux = s.newMux()
 	return s, nil
 }
