@@ -57,10 +57,12 @@ func Gaffer(ctx context.Context, dir, given string) (string, error) {
 	return path, nil
 }
 
-// Go builds a program of this module into dir and returns its path.
+// Go builds a program of this module into dir, as it is shipped (make build), and
+// returns its path.
 func Go(ctx context.Context, dir, folder string) (string, error) {
 	path := filepath.Join(dir, filepath.Base(folder))
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/gafferpm/gaffer/"+folder)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "github.com/gafferpm/gaffer/"+folder)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("%s: %w", cmd, err)
