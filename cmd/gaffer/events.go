@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gafferpm/gaffer"
-	"github.com/gafferpm/gaffer/internal/console"
 )
 
 // eventFlags are the flags of gaffer events.
@@ -158,10 +157,10 @@ func (s *screen) event(e gaffer.Event) {
 		layout = "2006-01-02 15:04:05.000"
 	}
 	s.paint(fmt.Sprintf("%6d  %s  ", e.Seq, stamp.Format(layout)), faint)
-	s.paint(fmt.Sprintf("%-8s ", console.Clean(string(e.Kind))), kindColor(e))
-	s.paint(console.Clean(name), bold)
+	s.paint(fmt.Sprintf("%-8s ", string(e.Kind)), kindColor(e))
+	s.paint(name, bold)
 	if what := eventInWords(e); what != "" {
-		s.paint("  "+console.Clean(what), plain)
+		s.paint("  "+what, plain)
 	}
 	_ = s.WriteByte('\n')
 }

@@ -73,7 +73,8 @@ func (f *waitFlags) remove(cmd *cobra.Command, targets []gaffer.Target) error {
 	for _, st := range all {
 		names = append(names, removed{st.Name})
 		if !f.json && !f.noWait {
-			fmt.Fprintf(s, "%s: removed\n", st.Name)
+			s.paint(st.Name+": removed", plain)
+			_ = s.WriteByte('\n')
 		}
 	}
 	if f.json {

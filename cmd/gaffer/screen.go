@@ -53,8 +53,9 @@ const (
 	yellow = 33
 )
 
-// paint prints a text in a colour, where colours are wanted.
+// paint prints a text, shown clean, in a colour where colours are wanted.
 func (s *screen) paint(text string, color int) {
+	text = console.Clean(text)
 	if !s.color || color == plain || text == "" {
 		_, _ = s.WriteString(text)
 		return

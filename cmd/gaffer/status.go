@@ -205,7 +205,8 @@ func (r *report) show(s *screen) {
 	_, _ = s.WriteString(" ")
 	state, meaning := r.inWords(s.now)
 	s.paint(state, stateColor(st.State))
-	_, _ = s.WriteString(meaning + "\n")
+	s.paint(meaning, plain)
+	_ = s.WriteByte('\n')
 	t := &table{indent: 2, columns: []column{{}, {}}}
 	for _, fact := range r.facts(s) {
 		t.add(cell{fact[0], faint}, text(fact[1]))

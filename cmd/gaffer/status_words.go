@@ -36,7 +36,7 @@ func (r *report) inWords(now time.Time) (state, meaning string) {
 		}
 		return "is stopped", ": it is not wanted to run; " + start + " starts it"
 	}
-	return "is " + console.Clean(string(st.State)), ""
+	return "is " + string(st.State), ""
 }
 
 // facts are what is known about the template, the most urgent first.

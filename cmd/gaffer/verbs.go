@@ -12,7 +12,6 @@ import (
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/client"
-	"github.com/gafferpm/gaffer/internal/console"
 )
 
 // waitFlags say how long a command waits until it is so.
@@ -170,12 +169,12 @@ func (v *verb) settled(wait context.Context, cmd *cobra.Command, c *client.Clien
 func (s *screen) outcome(target gaffer.Target, said string, st gaffer.Status) {
 	if !target.Matches(st.Name, 0, 0) {
 		s.paint(string(target), bold)
-		_, _ = s.WriteString(": " + said + "; ")
+		s.paint(": "+said+"; ", plain)
 	}
 	s.paint(st.Name, bold)
 	_, _ = s.WriteString(": ")
 	s.paint(inWords(st), stateColor(st.State))
-	_, _ = s.WriteString(outcomeReason(st))
+	s.paint(outcomeReason(st), plain)
 	_ = s.WriteByte('\n')
 }
 
@@ -186,11 +185,11 @@ func outcomeReason(st gaffer.Status) string {
 	case st.State == gaffer.Running, st.State == gaffer.Starting:
 		return ""
 	case st.State == gaffer.Stopped && last != nil:
-		return " (" + console.Clean(strings.TrimPrefix(exitInWords(last.LastExit), "stopped: ")) + ")"
+		return " (" + strings.TrimPrefix(exitInWords(last.LastExit), "stopped: ") + ")"
 	case st.Reason != "":
-		return ": " + console.Clean(st.Reason)
+		return ": " + st.Reason
 	case last != nil:
-		return ": " + console.Clean(exitInWords(last.LastExit))
+		return ": " + exitInWords(last.LastExit)
 	}
 	return ""
 }

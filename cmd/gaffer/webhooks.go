@@ -110,8 +110,9 @@ func (s *screen) undelivered(h client.Webhook) {
 	if len(h.Dead) == 0 {
 		what = "latest error: " + h.LastError
 	}
-	t := &table{columns: []column{{head: h.Name + ": " + what}}}
-	t.print(s)
+	s.paint(h.Name, bold)
+	s.paint(": "+what, plain)
+	_ = s.WriteByte('\n')
 	if len(h.Dead) == 0 {
 		return
 	}
