@@ -27,6 +27,7 @@ type Journal struct {
 	mu       sync.Mutex // guards the rest
 	numbers  *numbers
 	boot     string
+	sameBoot bool       // the one before was written since this system was booted
 	segments []*segment // oldest first; the last one is written to
 	file     *os.File   // of the last one
 	seq, id  uint64     // the greatest that were, or may have been, given out
@@ -125,6 +126,7 @@ func (j *Journal) openLast() (scanned, error) {
 // in the journal and what is known for certain.
 func (j *Journal) recall(seen scanned) {
 	known := j.numbers.last
+	j.sameBoot = known.Write != 0 && known.Boot == j.boot && j.boot != ""
 	j.seq, j.id = seen.seq, seen.id
 	switch {
 	case known.Write == 0 && len(j.segments) == 0 && !j.numbers.damaged: // a new one

@@ -36,6 +36,10 @@ func (s *State) restore(ctx context.Context, m restorer, desired []gaffer.Desire
 		loadErr = checkDesired(desired)
 	}
 	order := s.snapshot()
+	before := make(map[string]*record, len(order))
+	for _, r := range order {
+		before[r.name] = r
+	}
 	switch {
 	case loadErr == nil:
 		order = s.boot(desired, order)
@@ -45,7 +49,8 @@ func (s *State) restore(ctx context.Context, m restorer, desired []gaffer.Desire
 		s.logger.Error("configuration: it can't be used; what was applied last is started", "error", loadErr)
 	}
 	for _, r := range order {
-		err := m.Restore(ctx, gaffer.Wanted{Template: *r.Template, Active: r.Active, Count: r.Count})
+		active := r.Active && !s.leftAlone(before[r.name], r)
+		err := m.Restore(ctx, gaffer.Wanted{Template: *r.Template, Active: active, Count: r.Count})
 		switch {
 		case errors.Is(err, gaffer.ErrClosed):
 			return err
@@ -54,6 +59,13 @@ func (s *State) restore(ctx context.Context, m restorer, desired []gaffer.Desire
 		}
 	}
 	return nil
+}
+
+// leftAlone says that a detached template was started since the system was booted:
+// what it started is nobody's any more and may well still run, so it is not started
+// a second time.
+func (s *State) leftAlone(before, now *record) bool {
+	return now.Template.Detach && s.journal.sameBoot && before != nil && before.Active && sameTemplate(before.Template, now.Template)
 }
 
 // boot works out what is wanted of all templates, in the order in which they are

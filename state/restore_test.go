@@ -276,3 +276,35 @@ func TestARealManagerIsAppliedTo(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsLeftAloneIsStartedOnceInABoot(t *testing.T) {
+	dir := t.TempDir()
+	lonely := template("lonely")
+	lonely.Detach = true
+	restored := func(boot, cmd string) bool {
+		t.Helper()
+		lonely.Cmd = cmd
+		w := &world{TB: t}
+		s, err := Open(dir, Options{boot: boot})
+		w.ok(err)
+		w.s, w.m = s, newFake(s)
+		w.ok(s.restore(t.Context(), w.m, []gaffer.Desired{source("/f", lonely)}, nil))
+		w.ok(s.Close())
+		return w.m.wanted["lonely"].Active
+	}
+	for i, c := range []struct {
+		boot, cmd string
+		want      bool
+	}{
+		{"monday", "a", true},  // it is new
+		{"monday", "a", false}, // another daemon
+		{"monday", "b", true},  // another program
+		{"monday", "b", false},
+		{"tuesday", "b", true}, // another boot
+		{"tuesday", "b", false},
+	} {
+		if got := restored(c.boot, c.cmd); got != c.want {
+			t.Errorf("start %d, on %s: started %v, want %v", i+1, c.boot, got, c.want)
+		}
+	}
+}
