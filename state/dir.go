@@ -15,10 +15,10 @@ const (
 	fileMode fs.FileMode = 0o600
 )
 
-// PrivateDir makes a directory, with those above it, that is ours alone. One that
+// privateDir makes a directory, with those above it, that is ours alone. One that
 // is there already must belong to this user and must not be writable by others;
 // that they could read it is ended.
-func PrivateDir(dir string) error {
+func privateDir(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("directory %s: %w", dir, err)
 	}

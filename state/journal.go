@@ -78,7 +78,7 @@ func openJournal(dir string, opts journalOptions, logger *slog.Logger) (*Journal
 }
 
 func (j *Journal) open(dir string) (err error) {
-	if err := PrivateDir(j.dir); err != nil {
+	if err := privateDir(j.dir); err != nil {
 		return err
 	}
 	if j.numbers, err = openNumbers(dir); err != nil {

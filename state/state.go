@@ -55,7 +55,7 @@ var _ gaffer.Store = (*State)(nil)
 // Open takes a directory, which is made if need be, and reads what is kept there.
 // The error is a *HeldError when another daemon has it.
 func Open(dir string, opts Options) (*State, error) {
-	if err := PrivateDir(dir); err != nil {
+	if err := privateDir(dir); err != nil {
 		return nil, err
 	}
 	lock, err := takeLock(dir)
