@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"errors"
 	"net/http"
 	"time"
 )
@@ -61,7 +62,9 @@ func (a *answer) flush() bool {
 		}
 	}
 	a.sent = time.Now()
-	a.bad = a.rc.Flush() != nil
+	if err := a.rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		a.bad = true
+	}
 	return !a.bad
 }
 

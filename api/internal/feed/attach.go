@@ -104,7 +104,7 @@ func (a *attachment) send(ctx, conn context.Context, others *sync.WaitGroup, out
 		var missed gaffer.Missed
 		switch {
 		case err == nil:
-			err = a.sendJSON(conn, o)
+			err = a.sendOutput(conn, &o)
 		case errors.As(err, &missed):
 			err = a.write(conn, appendMissed(nil, int(missed)))
 		case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errEnded):
@@ -123,6 +123,14 @@ func (a *attachment) send(ctx, conn context.Context, others *sync.WaitGroup, out
 			return websocket.StatusInternalError
 		}
 	}
+}
+
+func (a *attachment) sendOutput(conn context.Context, o *gaffer.Output) error {
+	data, err := appendOutput(nil, o)
+	if err != nil {
+		return err
+	}
+	return a.write(conn, data)
 }
 
 func (a *attachment) sendJSON(conn context.Context, v any) error {

@@ -7,8 +7,9 @@ import "strconv"
 type framing interface {
 	contentType() string
 	event(b []byte, e *encoding) []byte
-	// record is a value in JSON that has no number.
-	record(b []byte, kind string, json []byte) []byte
+	// begin and finish stand around a value in JSON that has no number.
+	begin(b []byte, kind string) []byte
+	finish(b []byte) []byte
 	missed(b []byte, n int) []byte
 	heartbeat(b []byte) []byte
 	end(b []byte) []byte
@@ -20,18 +21,17 @@ type sse struct{}
 func (sse) contentType() string                { return "text/event-stream" }
 func (sse) event(b []byte, e *encoding) []byte { return append(b, e.message...) }
 func (sse) heartbeat(b []byte) []byte          { return append(b, ": \n\n"...) }
-func (sse) end(b []byte) []byte                { return sse{}.record(b, "end", []byte(`{"end":true}`)) }
+func (sse) finish(b []byte) []byte             { return append(b, "\n\n"...) }
+func (sse) end(b []byte) []byte                { return append(b, "event: end\ndata: {\"end\":true}\n\n"...) }
 
-func (sse) record(b []byte, kind string, json []byte) []byte {
+func (sse) begin(b []byte, kind string) []byte {
 	b = append(b, "event: "...)
 	b = append(b, kind...)
-	b = append(b, "\ndata: "...)
-	b = append(b, json...)
-	return append(b, "\n\n"...)
+	return append(b, "\ndata: "...)
 }
 
 func (sse) missed(b []byte, n int) []byte {
-	return sse{}.record(b, "missed", appendMissed(nil, n))
+	return sse{}.finish(appendMissed(sse{}.begin(b, "missed"), n))
 }
 
 // position is a message without data: a client that is cut resumes after it.
@@ -46,13 +46,11 @@ type ndjson struct{}
 
 func (ndjson) contentType() string                { return "application/x-ndjson" }
 func (ndjson) event(b []byte, e *encoding) []byte { return append(b, e.line()...) }
+func (ndjson) begin(b []byte, _ string) []byte    { return b }
+func (ndjson) finish(b []byte) []byte             { return append(b, '\n') }
 func (ndjson) heartbeat(b []byte) []byte          { return append(b, '\n') }
 func (ndjson) end(b []byte) []byte                { return append(b, `{"end":true}`+"\n"...) }
 func (ndjson) missed(b []byte, n int) []byte      { return append(appendMissed(b, n), '\n') }
-
-func (ndjson) record(b []byte, _ string, json []byte) []byte {
-	return append(append(b, json...), '\n')
-}
 
 func appendMissed(b []byte, n int) []byte {
 	b = append(b, `{"missed":`...)

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"encoding/json"
 	"net/http"
 	"regexp"
 	"time"
@@ -61,11 +60,11 @@ func (q *logQuery) putter() func([]byte, gaffer.Output) ([]byte, error) {
 		return (&liner{prefix: q.prefix, raw: q.raw}).put
 	}
 	return func(b []byte, o gaffer.Output) ([]byte, error) {
-		data, err := json.Marshal(o)
+		all, err := appendOutput(q.format.begin(b, "output"), &o)
 		if err != nil {
 			return b, err
 		}
-		return q.format.record(b, "output", data), nil
+		return q.format.finish(all), nil
 	}
 }
 

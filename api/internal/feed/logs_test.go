@@ -1,10 +1,13 @@
 package feed_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,5 +167,54 @@ func TestLogsWithRawRecordsAreBytesAsTheyCome(t *testing.T) {
 		var o gaffer.Output
 		w.ok(json.Unmarshal([]byte(in.line()), &o))
 		got += string(o.Data)
+	}
+}
+
+// A chatty process must not cost a write for each line, and what comes after a
+// pause must not wait.
+func TestManyLinesAreFewWrites(t *testing.T) {
+	w := newWorld(t, worldOptions{})
+	w.add("web", `read go; i=0; while [ $$i -lt 20000 ]; do echo "line $$i"; i=$$((i+1)); done; echo end; exec cat`, withInput)
+	out := &writes{world: w, header: http.Header{}, wrote: make(chan []byte)}
+	ctx, cancel := context.WithCancel(w.ctx)
+	r, err := http.NewRequestWithContext(ctx, "GET", "/v1/logs?target=web&follow", nil)
+	w.ok(err)
+	done := make(chan error, 1)
+	go func() { done <- w.feed.Logs(out, r, w.m) }()
+	w.ok(w.m.Write(w.ctx, "web", "stdin", []byte("go\n")))
+	lines, count := 0, 0
+	for last := ""; !strings.HasSuffix(last, "end\n"); count++ {
+		last = string(<-out.wrote)
+		lines += strings.Count(last, "\n")
+	}
+	if lines != 20001 || count > lines/20 {
+		t.Errorf("%d lines in %d writes", lines, count)
+	}
+	t.Logf("%d lines in %d writes", lines, count)
+	w.ok(w.m.Write(w.ctx, "web", "stdin", []byte("one more\n")))
+	if got := string(<-out.wrote); got != "one more\n" {
+		t.Errorf("wrote %q", got)
+	}
+	cancel()
+	w.ok(<-done)
+}
+
+// writes is a response of which each write is seen. It knows no deadlines, and no
+// flushing.
+type writes struct {
+	*world
+	header http.Header
+	wrote  chan []byte
+}
+
+func (o *writes) Header() http.Header { return o.header }
+func (o *writes) WriteHeader(int)     {}
+
+func (o *writes) Write(b []byte) (int, error) {
+	select {
+	case o.wrote <- slices.Clone(b):
+		return len(b), nil
+	case <-o.ctx.Done():
+		return 0, o.ctx.Err()
 	}
 }

@@ -76,5 +76,5 @@ func putStats(b []byte, format framing, stats []gaffer.Stats) ([]byte, error) {
 	if err != nil {
 		return b, err
 	}
-	return format.record(b, "stats", data), nil
+	return format.finish(append(format.begin(b, "stats"), data...)), nil
 }

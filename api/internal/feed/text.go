@@ -12,11 +12,12 @@ import (
 // of it, if that is wanted, by whom.
 type text struct{}
 
-func (text) contentType() string                           { return "text/plain; charset=utf-8" }
-func (text) event(b []byte, _ *encoding) []byte            { return b }
-func (text) record(b []byte, _ string, json []byte) []byte { return append(append(b, json...), '\n') }
-func (text) heartbeat(b []byte) []byte                     { return b }
-func (text) end(b []byte) []byte                           { return b }
+func (text) contentType() string                { return "text/plain; charset=utf-8" }
+func (text) event(b []byte, _ *encoding) []byte { return b }
+func (text) begin(b []byte, _ string) []byte    { return b }
+func (text) finish(b []byte) []byte             { return append(b, '\n') }
+func (text) heartbeat(b []byte) []byte          { return b }
+func (text) end(b []byte) []byte                { return b }
 
 func (text) missed(b []byte, n int) []byte {
 	return fmt.Appendf(b, "[gaffer: %d lines are missing here: they were read too slowly]\n", n)
