@@ -226,19 +226,12 @@ func (c *call) send(status int, body []byte) {
 	h["Cache-Control"] = noStore
 	if len(body) > 2048 { // shorter ones get it without being told
 		h.Set("Content-Length", strconv.Itoa(len(body)))
-		c.boundAnswer()
 	}
 	c.code = status
 	if status != http.StatusOK {
 		c.w.WriteHeader(status)
 	}
 	_, _ = c.w.Write(body) // who has gone needs no answer
-}
-
-// boundAnswer bounds the time to take an answer that doesn't fit in buffers.
-func (c *call) boundAnswer() {
-	// A connection that has no deadlines is a test's.
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.s.limits.Transfer))
 }
 
 // target is the target in the path.

@@ -56,7 +56,7 @@ func (s *Server) listen(opts *Endpoint) (*endpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", e.address, err)
 	}
-	e.listener = &limitedListener{Listener: l, limit: s.connections(), logger: s.logger}
+	e.listener = &limitedListener{Listener: l, limit: s.connections(), stall: s.limits.Transfer, logger: s.logger}
 	e.http = e.server()
 	return e, nil
 }

@@ -97,7 +97,6 @@ func showPlugin(c *call) error {
 		return notFound
 	}
 	defer f.Close()
-	c.boundAnswer()
 	c.w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(c.w, c.r, inside, info.ModTime(), f)
 	return nil

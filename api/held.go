@@ -12,7 +12,8 @@ import (
 //
 // A server moves the deadline of reading several times for each request, which for
 // short ones is a tenth of the work. So here it is only noted, and the listener
-// looks from time to time whose has passed.
+// looks from time to time whose has passed. So it does with writes that nobody
+// takes.
 type limitedConn struct {
 	net.Conn
 	from  *limitedListener
@@ -21,6 +22,8 @@ type limitedConn struct {
 	mu       sync.Mutex // guards the rest
 	deadline time.Time  // of reading; zero: none
 	expired  bool       // the connection itself has a deadline, which has passed
+	writing  bool
+	sweeps   int // how many a write has lasted
 }
 
 // longAgo is the deadline of a read that is to end now.
@@ -51,10 +54,16 @@ func (c *limitedConn) SetDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// expire ends a read whose deadline has passed.
-func (c *limitedConn) expire(now time.Time) {
+// expire ends a read whose deadline has passed, and a write that lasts too long.
+func (c *limitedConn) expire(now time.Time, stall time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.writing {
+		c.sweeps++
+		if time.Duration(c.sweeps)*sweepEvery > stall {
+			_ = c.Conn.SetWriteDeadline(longAgo) // it fails on what is closed
+		}
+	}
 	if c.expired || c.deadline.IsZero() || now.Before(c.deadline) {
 		return
 	}
@@ -68,6 +77,18 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 		c.spoke.Store(true)
 	}
 	return n, err
+}
+
+func (c *limitedConn) Write(b []byte) (int, error) {
+	c.writes(true)
+	defer c.writes(false)
+	return c.Conn.Write(b)
+}
+
+func (c *limitedConn) writes(begun bool) {
+	c.mu.Lock()
+	c.writing, c.sweeps = begun, 0
+	c.mu.Unlock()
 }
 
 // CloseWrite lets a server that has refused a body say so before it closes.

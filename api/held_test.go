@@ -17,7 +17,7 @@ func pair(t *testing.T) (held, other net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limited := &limitedListener{Listener: l, limit: 1, logger: slog.New(slog.DiscardHandler)}
+	limited := &limitedListener{Listener: l, limit: 1, stall: time.Second, logger: slog.New(slog.DiscardHandler)}
 	other, err = net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -85,5 +85,17 @@ func TestAWaitingReadEndsAtItsDeadline(t *testing.T) {
 	}
 	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error(err)
+	}
+}
+
+func TestAWriteThatNobodyTakesEnds(t *testing.T) {
+	held, _ := pair(t)
+	began := time.Now()
+	var err error
+	for err == nil {
+		_, err = held.Write(make([]byte, 1<<20))
+	}
+	if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took < time.Second {
+		t.Errorf("after %s: %v", took, err)
 	}
 }

@@ -24,6 +24,7 @@ func (s *Server) connections() int {
 type limitedListener struct {
 	net.Listener
 	limit  int
+	stall  time.Duration // how long a write may last
 	logger *slog.Logger
 
 	mu   sync.Mutex // guards the rest
@@ -32,8 +33,8 @@ type limitedListener struct {
 	due  bool      // sweep will be called
 }
 
-// sweepEvery is how exact the deadlines of reading are.
-const sweepEvery = 250 * time.Millisecond
+// sweepEvery is how exact deadlines are.
+const sweepEvery = 500 * time.Millisecond
 
 // refusal is what a connection over the limit is told.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n" +
@@ -79,13 +80,13 @@ func (l *limitedListener) hold(c net.Conn) *limitedConn {
 	return held
 }
 
-// sweep ends the reads that have taken too long.
+// sweep ends the reads and writes that have taken too long.
 func (l *limitedListener) sweep() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	for c := range l.held {
-		c.expire(now)
+		c.expire(now, l.stall)
 	}
 	l.due = len(l.held) > 0
 	if l.due {

@@ -89,6 +89,26 @@ func TestSlowHeadersAndBodiesAreCut(t *testing.T) {
 	}
 }
 
+// Whoever asks and asks, and never takes an answer, is cut as well.
+func TestAnswersThatNobodyTakesEndTheConnection(t *testing.T) {
+	s, address := openTCP(t, refusing{}, Options{Limits: Limits{Transfer: 500 * time.Millisecond}, Keys: &keysInMemory{}}, Endpoint{})
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	request := strings.Repeat("GET /v1/ping HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000)
+	for err == nil {
+		_, err = io.WriteString(c, request)
+	}
+	for s.endpoints()[0].listener.count() > 0 {
+		if t.Context().Err() != nil {
+			t.Fatal("it is still held")
+		}
+		runtime.Gosched()
+	}
+}
+
 func TestConnectionsAreBounded(t *testing.T) {
 	const limit, wanted = 100, 10_000
 	attempts := wanted

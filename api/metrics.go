@@ -83,7 +83,6 @@ func showMetrics(c *call) error {
 	x.templates(list)
 	x.usage(stats)
 	x.itself(c.s, last)
-	c.boundAnswer()
 	c.w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = c.w.Write(b.Bytes()) // who has gone needs no answer
 	return nil

@@ -49,8 +49,8 @@ type Limits struct {
 	// Header is the time to send a request's header, and to do a TLS handshake.
 	// Default 5s.
 	Header time.Duration
-	// Transfer is the time to send a request's body, and to take an answer that is
-	// no stream. Default 30s.
+	// Transfer is the time to send a request's body, and to take each piece of an
+	// answer. Default 30s.
 	Transfer time.Duration
 	// Idle is how long a connection is held that asks nothing. Default 2m.
 	Idle time.Duration
