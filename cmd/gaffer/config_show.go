@@ -74,7 +74,8 @@ func (s *screen) origins(all []gaffer.Origin) {
 		}
 	}
 	for _, source := range sources {
-		s.paint(console.Clean(source)+":\n", bold)
+		s.paint(source+":", bold)
+		_ = s.WriteByte('\n')
 		for _, o := range all {
 			if o.Source == source {
 				s.origin(o)

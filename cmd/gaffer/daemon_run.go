@@ -231,9 +231,28 @@ func (d *daemon) announce(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	for _, source := range d.elsewhere(ctx) {
+		d.log.Info("templates of a file that this daemon was not started with run, too", "file", source)
+	}
 	d.log.Info("ready", "socket", d.socket, "templates", len(infos), "pid", os.Getpid())
 	d.service.ready(fmt.Sprintf("%d templates", len(infos)))
 	d.starter.ready("unix://" + d.socket)
+}
+
+// elsewhere are the files that define templates and are not the daemon's own.
+func (d *daemon) elsewhere(ctx context.Context) []string {
+	origins, err := d.files.Origins(ctx, gaffer.All)
+	if err != nil {
+		return nil
+	}
+	var sources []string
+	for _, o := range origins {
+		own := slices.ContainsFunc(d.conf.Desired, func(own gaffer.Desired) bool { return own.Source == o.Source })
+		if filepath.IsAbs(o.Source) && !own && d.broken == nil && !slices.Contains(sources, o.Source) {
+			sources = append(sources, o.Source)
+		}
+	}
+	return sources
 }
 
 // end begins the end, and tells whether it was the first to.

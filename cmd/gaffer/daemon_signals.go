@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/signal"
@@ -70,7 +71,7 @@ func (d *daemon) reload(ctx context.Context) {
 			continue
 		}
 		if s.Error != "" || s.Op == gaffer.OpConflict {
-			d.log.Error("reload", "template", s.Name, "step", s.Op, "error", s.Error+s.Message)
+			d.log.Error("reload", "template", s.Name, "step", s.Op, "error", cmp.Or(s.Error, s.Message))
 		} else {
 			d.log.Info("reload", "template", s.Name, "step", s.Op)
 		}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/client"
 )
 
@@ -50,33 +49,33 @@ Exit status: 0 it is gone; 1 it is not; 4 there is none.`,
 	return cmd
 }
 
-// lookForEnd is how often it is looked whether a daemon is gone that has ended all
-// its streams: what is left to do then takes no time.
-const lookForEnd = 10 * time.Millisecond
+// How often it is looked whether a daemon is gone: where that is seen without asking
+// it, and where it is not.
+const (
+	lookNear = 10 * time.Millisecond
+	lookFar  = 200 * time.Millisecond
+)
 
-// stopDaemon asks a daemon to end and waits until it does not answer any more.
+// stopDaemon asks a daemon to end and waits until it is gone. Its streams would
+// tell of its end, but not of one that comes while it is being asked.
 func stopDaemon(ctx context.Context, c *client.Client) error {
-	// A stream of nothing ends when the daemon does.
-	end, err := c.Subscribe(ctx, "none", gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindFail}})
-	if err != nil {
-		return err
-	}
-	defer end.Close()
 	if err := c.Shutdown(ctx); err != nil {
 		return err
 	}
-	for err == nil || errors.As(err, new(gaffer.Missed)) {
-		_, err = end.Next(ctx)
+	often := lookFar
+	if strings.HasPrefix(c.Host(), "unix:") {
+		often = lookNear
 	}
-	beat := time.NewTicker(lookForEnd)
+	beat := time.NewTicker(often)
 	defer beat.Stop()
-	for ctx.Err() == nil && !(errors.Is(c.Ping(ctx), client.ErrNoDaemon) && socketFree(c.Host())) {
+	for !socketFree(c.Host()) || !errors.Is(c.Ping(ctx), client.ErrNoDaemon) {
 		select {
 		case <-beat.C:
 		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // socketFree says that no daemon has the socket any more, as far as that can be

@@ -91,7 +91,8 @@ func (f *sourceFlags) show(cmd *cobra.Command, plan gaffer.Plan) error {
 	if f.json {
 		return s.json(plan)
 	}
-	s.paint(plan.Source+":\n", bold)
+	s.paint(plan.Source+":", bold)
+	_ = s.WriteByte('\n')
 	(&planPrinter{s, f.values}).print(plan)
 	return s.Flush()
 }

@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 //	signal NAME FILE        send a signal to the process whose id is in the file
 //	hear FILE TEXT          wait for a line that ends so in a named pipe
 //	gone FILE…              the processes whose ids are in the files have ended
+//	freed FILE              wait until nobody holds the lock of a file
 //	masked FILE WANT        compare, without times, pids and the like
 //	awaits REGEXP COMMAND…  run a command until it writes a line that matches
 func TestScripts(t *testing.T) {
@@ -70,6 +71,7 @@ func TestScripts(t *testing.T) {
 			"mkfifo": mkfifo,
 			"hear":   func(ts *testscript.TestScript, neg bool, args []string) { hear(ts, deadline, args) },
 			"gone":   gone,
+			"freed":  func(ts *testscript.TestScript, neg bool, args []string) { freed(ts, deadline, args) },
 			"signal": sendSignal,
 			"masked": masked,
 			"awaits": func(ts *testscript.TestScript, neg bool, args []string) { awaits(ts, deadline, neg, args) },
@@ -168,6 +170,25 @@ func gone(ts *testscript.TestScript, neg bool, args []string) {
 		if alive(pid) {
 			ts.Fatalf("%s: process %d still runs", name, pid)
 		}
+	}
+}
+
+func freed(ts *testscript.TestScript, deadline time.Time, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("want: freed FILE")
+	}
+	f, err := os.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	done := make(chan error, 1)
+	go func() {
+		defer f.Close()
+		done <- syscall.Flock(int(f.Fd()), syscall.LOCK_SH)
+	}()
+	select {
+	case err := <-done:
+		ts.Check(err)
+	case <-time.After(time.Until(deadline) - 10*time.Second):
+		ts.Fatalf("%s: somebody still holds its lock", args[0])
 	}
 }
 
