@@ -11,7 +11,8 @@ import (
 // List implements gaffer.Controller.
 func (c *Client) List(ctx context.Context, target gaffer.Target) ([]gaffer.Info, error) {
 	var list []gaffer.Info
-	return list, c.get(ctx, target, "", &list)
+	err := c.get(ctx, target, "", &list)
+	return list, err
 }
 
 // Status is how the templates of a target are: List without the templates, which
@@ -58,7 +59,8 @@ func (c *Client) answer(ctx context.Context, target gaffer.Target, what string) 
 // Stats implements gaffer.Controller.
 func (c *Client) Stats(ctx context.Context, target gaffer.Target) ([]gaffer.Stats, error) {
 	var list []gaffer.Stats
-	return list, c.get(ctx, target, "/stats", &list)
+	err := c.get(ctx, target, "/stats", &list)
+	return list, err
 }
 
 // Groups implements gaffer.Controller.

@@ -67,7 +67,7 @@ type scanner struct {
 }
 
 func (s *scanner) statuses() []gaffer.Status {
-	list := make([]gaffer.Status, 0, 1+len(s.bytes)/256)
+	list := make([]gaffer.Status, 0, 1+len(s.bytes)/192)
 	s.list(func() {
 		list = append(list, gaffer.Status{})
 		s.status(&list[len(list)-1])
