@@ -1,0 +1,6 @@
+//go:build !linux
+
+package proc
+
+// DropProgramPages does nothing here.
+func DropProgramPages() {}
