@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"github.com/gafferpm/gaffer/internal/output"
@@ -30,10 +31,18 @@ func (p *process) killedByKernel(e proc.Exit) bool {
 // lastLines is how many of the last lines are searched for what went wrong.
 const lastLines = 20
 
+// noPort is no port.
+const noPort = 0
+
+// What programs say of a port that is taken, made when it is needed first: it takes
+// as long as a tenth of the start of this program.
 var (
-	inUse  = regexp.MustCompile(`(?i)address (is )?already in use|EADDRINUSE|port \S+ (is )?(already )?(in use|allocated)`)
-	aPort  = regexp.MustCompile(`(?i)(?:[:\s]|port[ =])(\d{2,5})\b`)
-	noPort = 0
+	inUse = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)address (is )?already in use|EADDRINUSE|port \S+ (is )?(already )?(in use|allocated)`)
+	})
+	aPort = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)(?:[:\s]|port[ =])(\d{2,5})\b`)
+	})
 )
 
 // findCause looks, beside the keeper, for what has made a process crash, and adds
@@ -71,10 +80,10 @@ func (p *process) portInUse() int {
 		if err != nil {
 			return port
 		}
-		if !inUse.Match(r.Data) {
+		if !inUse().Match(r.Data) {
 			continue
 		}
-		for _, m := range aPort.FindAllSubmatch(r.Data, -1) {
+		for _, m := range aPort().FindAllSubmatch(r.Data, -1) {
 			if n, err := strconv.Atoi(string(m[1])); err == nil && n > 0 && n < 1<<16 {
 				port = n
 			}

@@ -163,7 +163,7 @@ func safely(f func() error) (err error) {
 // seal puts a checksum before a value: the database has none of its own.
 func seal(value []byte) []byte {
 	sealed := make([]byte, 4, 4+len(value))
-	binary.BigEndian.PutUint32(sealed, crc32.Checksum(value, castagnoli))
+	binary.BigEndian.PutUint32(sealed, crc32.Checksum(value, castagnoli()))
 	return append(sealed, value...)
 }
 
@@ -171,7 +171,7 @@ var errSeal = errors.New("damaged value")
 
 // unseal checks a value that was read, and returns the part that seal was given.
 func unseal(sealed []byte) ([]byte, error) {
-	if len(sealed) < 4 || binary.BigEndian.Uint32(sealed) != crc32.Checksum(sealed[4:], castagnoli) {
+	if len(sealed) < 4 || binary.BigEndian.Uint32(sealed) != crc32.Checksum(sealed[4:], castagnoli()) {
 		return nil, errSeal
 	}
 	return sealed[4:], nil

@@ -18,7 +18,8 @@ import (
 // the checksum, in hexadecimal, being that of what follows it. JSON has no line
 // breaks, so a damaged line spoils no other.
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli is made when it is needed first, and then there.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 const sumLen = 8 // hexadecimal digits of a checksum
 
@@ -43,7 +44,7 @@ func appendLine(buf []byte, e *gaffer.Event) ([]byte, error) {
 	buf = strconv.AppendUint(buf, e.ID, 10)
 	buf = append(buf, ' ')
 	buf = append(buf, text...)
-	putSum(buf[start:start+sumLen], crc32.Checksum(buf[start+sumLen+1:], castagnoli))
+	putSum(buf[start:start+sumLen], crc32.Checksum(buf[start+sumLen+1:], castagnoli()))
 	return append(buf, '\n'), nil
 }
 
@@ -61,7 +62,7 @@ func parseLine(text []byte) (line, error) {
 		return line{}, errLine
 	}
 	var sum [sumLen]byte
-	putSum(sum[:], crc32.Checksum(text[sumLen+1:], castagnoli))
+	putSum(sum[:], crc32.Checksum(text[sumLen+1:], castagnoli()))
 	if !bytes.Equal(sum[:], text[:sumLen]) {
 		return line{}, errLine
 	}

@@ -93,7 +93,7 @@ func formatCeiling(c ceiling) ([]byte, error) {
 	}
 	rest := string(text) + strings.Repeat(" ", placeLen-sumLen-2-len(text))
 	sum := make([]byte, sumLen)
-	putSum(sum, crc32.Checksum([]byte(rest), castagnoli))
+	putSum(sum, crc32.Checksum([]byte(rest), castagnoli()))
 	return []byte(string(sum) + " " + rest + "\n"), nil
 }
 
@@ -103,7 +103,7 @@ func parseCeiling(place []byte) (c ceiling, err error) {
 	}
 	rest := place[sumLen+1 : placeLen-1]
 	sum := make([]byte, sumLen)
-	putSum(sum, crc32.Checksum(rest, castagnoli))
+	putSum(sum, crc32.Checksum(rest, castagnoli()))
 	if string(sum) != string(place[:sumLen]) {
 		return c, errLine
 	}

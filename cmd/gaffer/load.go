@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -111,7 +112,7 @@ func (f *loadFlags) application(cmd *cobra.Command) (gaffer.Desired, error) {
 }
 
 // notInNames is what can't be in a name.
-var notInNames = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+var notInNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9_-]+`) })
 
 // directoryName is the name of a file's directory as that of a group.
 func directoryName(path string) (string, error) {
@@ -119,7 +120,7 @@ func directoryName(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.Trim(notInNames.ReplaceAllString(filepath.Base(filepath.Dir(abs)), "-"), "-"), nil
+	return strings.Trim(notInNames().ReplaceAllString(filepath.Base(filepath.Dir(abs)), "-"), "-"), nil
 }
 
 func newUnload() *cobra.Command {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -83,10 +81,6 @@ func (f *upFlags) run(cmd *cobra.Command, names []string) error {
 	return f.attend(manager, fmt.Sprintf("%s: %s", file.Path, summary(templates)))
 }
 
-// settled is when what reading the file and starting everything took is given
-// back to the system. It is done once: nothing wakes an idle gaffer.
-const settled = 2 * time.Second
-
 // attend runs the manager until somebody has had enough, and tells how it went.
 func (f *upFlags) attend(manager *gaffer.Manager, hello string) error {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -100,7 +94,7 @@ func (f *upFlags) attend(manager *gaffer.Manager, hello string) error {
 		Hello: hello, OnError: a.lost,
 	})
 	defer a.listen()()
-	defer time.AfterFunc(settled, debug.FreeOSMemory).Stop()
+	go tidyMemory(ctx)
 	err := manager.Run(ctx, a.console, a)
 	if err == nil {
 		err = a.outcome()
