@@ -30,7 +30,7 @@ func accepted(r *http.Request, formats ...framing) (framing, error) {
 		for i, f := range formats {
 			names[i] = mediaType(f)
 		}
-		return nil, fmt.Errorf("Accept: want %s: %w", strings.Join(names, " or "), ErrNotAcceptable)
+		return nil, fmt.Errorf("header Accept: want %s: %w", strings.Join(names, " or "), ErrNotAcceptable)
 	}
 	return best, nil
 }

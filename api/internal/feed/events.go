@@ -53,7 +53,7 @@ func (f *Feed) Events(w http.ResponseWriter, r *http.Request, c gaffer.Controlle
 		a.buf = sse{}.position(a.buffer(), start)
 		a.flush()
 	}
-	p := pump[gaffer.Event]{answer: a, format: q.format, stream: events, put: func(b []byte, e gaffer.Event) ([]byte, error) {
+	p := pump[gaffer.Event]{answer: a, format: q.format, stream: events, ends: q.how.NoFollow, put: func(b []byte, e gaffer.Event) ([]byte, error) {
 		enc, err := f.events.get(&e)
 		if err != nil {
 			return b, err

@@ -47,7 +47,7 @@ func (f *Feed) Logs(w http.ResponseWriter, r *http.Request, c gaffer.Controller)
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	p := pump[gaffer.Output]{answer: a, format: q.format, stream: q.arrange(output), put: q.putter()}
+	p := pump[gaffer.Output]{answer: a, format: q.format, stream: q.arrange(output), ends: q.how.NoFollow, put: q.putter()}
 	if p.run(ctx) != nil && q.format == (text{}) {
 		a.cut() // text has no mark of its end that would be missing
 	}

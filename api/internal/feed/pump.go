@@ -29,6 +29,7 @@ type pump[T any] struct {
 	answer *answer
 	format framing
 	stream gaffer.Stream[T]
+	ends   bool // nothing of it is yet to come: no time is to be lost
 	// put appends a value; it may append nothing.
 	put func(b []byte, v T) ([]byte, error)
 }
@@ -73,13 +74,15 @@ func (p *pump[T]) gather(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.rest(ctx)
-	if p.stream.Len() == 0 {
-		return nil
+	if !p.ends {
+		p.rest(ctx)
+		if p.stream.Len() == 0 {
+			return nil
+		}
 	}
 	soon, cancel := context.WithTimeout(ctx, gatherTime)
 	defer cancel()
-	for n := 1; n < fullCount && len(p.answer.buf) < fullBatch && p.stream.Len() > 0; n++ {
+	for n := 1; n < fullCount && len(p.answer.buf) < fullBatch && (p.ends || p.stream.Len() > 0); n++ {
 		err := p.take(soon)
 		if soon.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 			return nil

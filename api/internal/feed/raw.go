@@ -53,7 +53,7 @@ func (f *Feed) Raw(w http.ResponseWriter, r *http.Request, c gaffer.Controller, 
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	pump := pump[gaffer.Output]{answer: a, format: format, stream: whole{output}, put: func(b []byte, o gaffer.Output) ([]byte, error) {
+	pump := pump[gaffer.Output]{answer: a, format: format, stream: whole{output}, ends: how.NoFollow, put: func(b []byte, o gaffer.Output) ([]byte, error) {
 		return append(b, o.Data...), nil
 	}}
 	if pump.run(ctx) != nil {
