@@ -5,6 +5,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -110,12 +112,17 @@ func bareBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	s := settings{rounds: 1, connections: 4, loadTime: 200 * time.Millisecond, subscribers: 30, eventCount: 500}
-	return &bench{settings: s, programs: p, dir: dir, bare: answers, progress: &bytes.Buffer{}, result: newResult(s, compiler)}
+	return &bench{settings: s, programs: p, dir: t.TempDir(), bare: answers, progress: &bytes.Buffer{}, result: newResult(s, compiler)}
 }
 
 func TestLoadAndSubscribersMeasureTheBareServer(t *testing.T) {
 	b := bareBench(t)
-	if err := b.status(t.Context(), bare); err != nil {
+	s, err := b.bareServer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.turns(t.Context(), []*server{s}, rand.New(rand.NewPCG(1, 1)))
+	if err := errors.Join(err, s.end()); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.stream(t.Context(), bare); err != nil {
@@ -141,7 +148,7 @@ func TestServerThatDoesNotStartIsToldWithItsLastWords(t *testing.T) {
 	if err := os.WriteFile(b.bare, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.status(t.Context(), bare); err == nil || !strings.Contains(err.Error(), "invalid character") {
-		t.Errorf("status = %v, want what the server complained of", err)
+	if _, err := b.bareServer(t.Context()); err == nil || !strings.Contains(err.Error(), "invalid character") {
+		t.Errorf("bareServer: %v, want what the server complained of", err)
 	}
 }

@@ -64,7 +64,7 @@ func (b *bench) manyOf(ctx context.Context, s *server, round int, random *rand.R
 		return nil
 	}
 	return b.measure(ctx, among, b.rest, func(rec report.Recorder) error {
-		if err := b.ask(ctx, s, rec); err != nil {
+		if err := errors.Join(b.warmUp(ctx, s), b.ask(ctx, s, b.loadTime, rec)); err != nil {
 			return err
 		}
 		rec("threads-used", float64(machine.Measure(s.self()).Threads))

@@ -58,7 +58,7 @@ func (b *bench) ps(ctx context.Context, s *server, random *rand.Rand) error {
 			machine.Sleep(ctx, apartRuns)
 		}
 	}
-	others := max(before, machine.OthersShare(ctx, 500*time.Millisecond))
+	others := max(before, machine.OthersShare(ctx, look))
 	for name, all := range runs {
 		b.result.Add(name, others, []report.Figure{
 			{Metric: "ps-wall", Value: middle(all, func(s spent) float64 { return s.wall })},

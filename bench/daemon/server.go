@@ -76,7 +76,7 @@ func (b *bench) one(ctx context.Context, contestant string) (*server, error) {
 
 // start starts a server. Nothing is left in its directory from before.
 func (b *bench) start(name string, prepare func(dir, socket string) ([]string, error)) (*server, error) {
-	s := &server{name: name, child: b.programs.child, dir: filepath.Join(b.dir, "server"), gone: make(chan struct{})}
+	s := &server{name: name, child: b.programs.child, dir: filepath.Join(b.dir, strings.Fields(name)[0]), gone: make(chan struct{})}
 	s.socket = filepath.Join(s.dir, "gaffer.sock")
 	if err := errors.Join(os.RemoveAll(s.dir), os.Mkdir(s.dir, 0o700)); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

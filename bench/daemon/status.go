@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
 	"time"
 
+	"github.com/gafferpm/gaffer/bench/internal/machine"
 	"github.com/gafferpm/gaffer/bench/internal/report"
 )
 
@@ -98,23 +100,57 @@ func (b *bench) load(ctx context.Context, s *server, connections int, amount, re
 	return l, nil
 }
 
-// status measures how quickly a server with one child tells how it is.
-func (b *bench) status(ctx context.Context, contestant string) error {
-	s, err := b.one(ctx, contestant)
+// status measures how quickly a daemon with one child tells how it is, beside the
+// bare server. The two take turns, so that what changes on the machine meets both.
+func (b *bench) status(ctx context.Context, random *rand.Rand) error {
+	own, err := b.daemon(ctx, 1)
 	if err != nil {
 		return err
 	}
-	err = b.measure(ctx, contestant, b.rest, func(rec report.Recorder) error { return b.ask(ctx, s, rec) })
-	return errors.Join(err, s.end())
+	other, err := b.bareServer(ctx)
+	if err != nil {
+		return errors.Join(err, own.end())
+	}
+	err = b.turns(ctx, []*server{own, other}, random)
+	return errors.Join(err, own.end(), other.end()) // the bare server has nothing to lose when the first end takes it with it
 }
 
-func (b *bench) ask(ctx context.Context, s *server, rec report.Recorder) error {
-	if _, err := b.load(ctx, s, b.connections, inSeconds(warm), statusRequest); err != nil {
-		return err
+// turns measures servers in turns, each as long as was asked for in all.
+func (b *bench) turns(ctx context.Context, servers []*server, random *rand.Rand) error {
+	for _, s := range servers {
+		if err := b.warmUp(ctx, s); err != nil {
+			return err
+		}
 	}
+	turn := min(aTurn, b.loadTime)
+	before := machine.Pause(ctx, b.rest, b.quiet)
+	for range b.loadTime / turn {
+		for _, i := range random.Perm(len(servers)) {
+			var figures []report.Figure
+			err := b.ask(ctx, servers[i], turn, func(metric string, value float64) {
+				figures = append(figures, report.Figure{Metric: metric, Value: value})
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", servers[i].name, err)
+			}
+			after := machine.OthersShare(ctx, look)
+			b.result.Add(servers[i].name, max(before, after), figures)
+			before = after
+		}
+	}
+	return ctx.Err()
+}
+
+func (b *bench) warmUp(ctx context.Context, s *server) error {
+	_, err := b.load(ctx, s, b.connections, inSeconds(warm), statusRequest)
+	return err
+}
+
+// ask measures a server that is asked for a time.
+func (b *bench) ask(ctx context.Context, s *server, d time.Duration, rec report.Recorder) error {
 	peak := s.watchMemory()
 	cpu := s.cpu()
-	l, err := b.load(ctx, s, b.connections, inSeconds(b.loadTime), statusRequest)
+	l, err := b.load(ctx, s, b.connections, inSeconds(d), statusRequest)
 	cpu = s.cpu() - cpu
 	held := peak()
 	if err != nil {
@@ -128,8 +164,11 @@ func (b *bench) ask(ctx context.Context, s *server, rec report.Recorder) error {
 	return nil
 }
 
-// warm is how long a server is asked before it is measured.
-const warm = 300 * time.Millisecond
+const (
+	warm  = 300 * time.Millisecond // how long a server is asked before it is measured
+	aTurn = time.Second            // how long it is asked before it is the other's turn
+	look  = 500 * time.Millisecond // how long the machine is looked at between two measurements
+)
 
 // inSeconds is a time as the load client reads it.
 func inSeconds(d time.Duration) string { return fmt.Sprintf("%fs", d.Seconds()) }
