@@ -91,13 +91,14 @@ func (d *daemon) endpoints() ([]api.Endpoint, error) {
 	}
 	all := []api.Endpoint{{Address: "unix://" + d.socket, Mode: os.FileMode(s.SocketMode), Users: users, Groups: groups}}
 	for _, l := range s.Listen {
+		users, err := apiRoles(l.Users)
+		if err != nil {
+			return nil, err
+		}
 		all = append(all, api.Endpoint{
 			Address: l.Address, TLS: api.TLS{Cert: l.TLSCert, Key: l.TLSKey, ClientCA: l.ClientCA},
-			Insecure: l.Insecure, Hosts: l.Hosts, Origins: l.Origins,
+			Users: users, Insecure: l.Insecure, Hosts: l.Hosts, Origins: l.Origins,
 		})
-		if l.Insecure {
-			d.log.Warn("insecure = true: whoever can reach this address may run anything as the daemon's user", "address", l.Address)
-		}
 	}
 	listeners, err := inherited()
 	if err != nil {
