@@ -177,3 +177,33 @@ func TestStreamsEndWithTheDaemon(t *testing.T) {
 	}
 	wantErr(t, c.Ping(t.Context()), client.ErrNoDaemon)
 }
+
+func TestOrdersFindAnotherConnectionThanOneThatBroke(t *testing.T) {
+	d := newDaemon(t)
+	between := newCutter(t, d)
+	c := newClient(t, between.host(), client.Options{})
+	if err := d.manager.Add(t.Context(), dummy("web", true)); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		between.cut() // what waits for the next request
+		if err := c.Start(t.Context(), "web"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestClosedClientAsksNothing(t *testing.T) {
+	c := newDaemon(t).overUnix(t)
+	if err := c.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, c.Ping(t.Context()), net.ErrClosed)
+	wantErr(t, c.Stop(t.Context(), "web"), net.ErrClosed)
+	if err := c.Close(); err != nil {
+		t.Errorf("closed again: %v", err)
+	}
+}

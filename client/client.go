@@ -131,7 +131,8 @@ func badHost(host string) error {
 // Host is where the daemon is, as it was given to New.
 func (c *Client) Host() string { return c.host }
 
-// Close ends the streams and closes the connections. It never fails.
+// Close ends the streams and closes the connections. Nothing can be asked after
+// it. It never fails.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.end()

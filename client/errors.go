@@ -67,6 +67,25 @@ type refusal struct {
 func (r *refusal) Error() string   { return r.text }
 func (r *refusal) Unwrap() []error { return r.causes }
 
+// ofTemplate is the error of a request with a template in it: what is wrong with
+// its fields reads as it does where templates are checked.
+func ofTemplate(name string, err error) error {
+	var r *refusal
+	if !errors.As(err, &r) || strings.HasPrefix(r.text, "template ") {
+		return err
+	}
+	var fields []error
+	for _, cause := range r.causes {
+		if field, ok := cause.(*gaffer.FieldError); ok { //nolint:errorlint // it was put there as it is
+			fields = append(fields, field)
+		}
+	}
+	if len(fields) == 0 {
+		return err
+	}
+	return &refusal{text: fmt.Sprintf("template %s: %v", name, errors.Join(fields...)), causes: r.causes, status: r.status}
+}
+
 func invalidf(format string, a ...any) error {
 	return &refusal{text: fmt.Sprintf(format, a...), causes: []error{gaffer.ErrInvalid}}
 }

@@ -171,9 +171,13 @@ func TestErrorsReadAsThoseOfTheManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, ask := range map[string]func(gaffer.Controller) error{
-		"taken":     func(c gaffer.Controller) error { return c.Add(ctx, dummy("web", true)) },
-		"faults":    func(c gaffer.Controller) error { return c.Add(ctx, gaffer.Template{Name: "x", NumProcesses: new(-1)}) },
-		"name":      func(c gaffer.Controller) error { return c.Add(ctx, gaffer.Template{Name: "a b", Cmd: "sleep 1"}) },
+		"taken":   func(c gaffer.Controller) error { return c.Add(ctx, dummy("web", true)) },
+		"faults":  func(c gaffer.Controller) error { return c.Add(ctx, gaffer.Template{Name: "x", NumProcesses: new(-1)}) },
+		"name":    func(c gaffer.Controller) error { return c.Add(ctx, gaffer.Template{Name: "a b", Cmd: "sleep 1"}) },
+		"changed": func(c gaffer.Controller) error { return c.Update(ctx, gaffer.Template{Name: "web", Port: -1}) },
+		"tables": func(c gaffer.Controller) error {
+			return c.Add(ctx, gaffer.Template{Name: "x", Cmd: "sleep 1", Flapping: &gaffer.Flapping{Attempts: -1}, Backoff: &gaffer.Backoff{Factor: 0.1}})
+		},
 		"program":   func(c gaffer.Controller) error { return c.Add(ctx, gaffer.Template{Name: "x", Cmd: "/no/such"}) },
 		"not found": func(c gaffer.Controller) error { return c.Update(ctx, dummy("nosuch", true)) },
 		"process":   func(c gaffer.Controller) error { return c.Start(ctx, "web.1") },

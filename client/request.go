@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 
@@ -70,6 +71,11 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 		r.accept = "application/json"
 	}
 	req.Header.Set("Accept", r.accept)
+	if r.again {
+		// An entry without a value is not sent. It tells net/http that the request
+		// may be made again where a connection turns out to be gone.
+		req.Header["Idempotency-Key"] = nil
+	}
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)
 	}
@@ -79,6 +85,9 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 // send sends a call and returns an answer that is none of an error. The body is
 // the caller's to close.
 func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
+	if c.life.Err() != nil {
+		return nil, c.unreached(ctx, net.ErrClosed)
+	}
 	req, err := c.request(ctx, r)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ func (c *Client) Add(ctx context.Context, t gaffer.Template) error {
 		return err
 	}
 	_, err := c.order(ctx, call{method: http.MethodPost, path: "/v1/processes", body: t})
-	return err
+	return ofTemplate(t.Name, err)
 }
 
 // Update implements gaffer.Controller.
@@ -26,7 +26,7 @@ func (c *Client) Update(ctx context.Context, t gaffer.Template) error {
 		return err
 	}
 	_, err = c.order(ctx, call{method: http.MethodPut, path: path, body: t, again: true})
-	return err
+	return ofTemplate(t.Name, err)
 }
 
 // Remove implements gaffer.Controller.
