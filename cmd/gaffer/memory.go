@@ -34,8 +34,6 @@ func tidyMemory(ctx context.Context) {
 			if unused() > worthFreeing {
 				debug.FreeOSMemory()
 			}
-			// Where this can't be done there is just more memory in use.
-			_ = proc.ForgetProgram()
 			proc.DropProgramPages()
 		case <-ctx.Done():
 			return

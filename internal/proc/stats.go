@@ -32,7 +32,7 @@ type Want uint8
 
 // What costs more.
 const (
-	WantFDs Want = 1 << iota // Usage.FDs
-	WantIO                   // Usage.Read and Written
-	WantNames                // Usage.User and Command
+	WantFDs   Want = 1 << iota // Usage.FDs
+	WantIO                     // Usage.Read and Written
+	WantNames                  // Usage.User and Command
 )
