@@ -73,12 +73,24 @@ func showStatuses(cmd *cobra.Command, c *client.Client, targets []gaffer.Target,
 	if err != nil {
 		return err
 	}
-	return verdict(all)
+	return verdict(all, targets...)
 }
 
-// verdict is the error whose exit status says how templates are.
-func verdict(all []gaffer.Status) error {
-	if status := truth(all); status != exitOK {
+// verdict is the error whose exit status says how templates are. Of those that
+// only single processes were asked for, it is these that count.
+func verdict(all []gaffer.Status, targets ...gaffer.Target) error {
+	status := exitOK
+	for _, st := range all {
+		whole := len(targets) == 0 || slices.ContainsFunc(targets, func(t gaffer.Target) bool { return t.Matches(st.Name, 0, 0) })
+		if whole || len(st.Processes) == 0 {
+			status = max(status, truthOf(st.State))
+			continue
+		}
+		for _, p := range st.Processes {
+			status = max(status, truthOf(p.State))
+		}
+	}
+	if status != exitOK {
 		return statusError(status)
 	}
 	return nil
@@ -103,7 +115,7 @@ func showReports(cmd *cobra.Command, c *client.Client, targets []gaffer.Target, 
 	if err := s.Flush(); err != nil {
 		return err
 	}
-	return verdict(all)
+	return verdict(all, targets...)
 }
 
 // report is all that tells how a template is, and why.

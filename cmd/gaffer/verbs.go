@@ -130,7 +130,7 @@ func (v *verb) report(ctx context.Context, cmd *cobra.Command, c *client.Client,
 		return err
 	}
 	if v.truth {
-		if err := verdict(all); err != nil {
+		if err := verdict(all, targets...); err != nil {
 			return err
 		}
 	}
@@ -194,17 +194,9 @@ func outcomeReason(st gaffer.Status) string {
 	return ""
 }
 
-// truth is the exit status that says how templates are: the worst of them.
-func truth(all []gaffer.Status) int {
-	status := exitOK
-	for _, st := range all {
-		status = max(status, truthOf(st))
-	}
-	return status
-}
-
-func truthOf(st gaffer.Status) int {
-	switch st.State {
+// truthOf is the exit status that says how something is.
+func truthOf(state gaffer.State) int {
+	switch state {
 	case gaffer.InBackoff, gaffer.InFlapping, gaffer.Failed:
 		return exitDegraded
 	case gaffer.Running:
