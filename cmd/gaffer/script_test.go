@@ -35,7 +35,9 @@ func TestMain(m *testing.M) {
 //	hear FILE TEXT          wait for a line that ends so in a named pipe
 //	gone FILE…              the processes whose ids are in the files have ended
 //	freed FILE              wait until nobody holds the lock of a file
+//	told TEXT…              wait until the daemon has told systemd, which the script is
 //	masked FILE WANT        compare, without times, pids and the like
+//	freeport NAME FILE…     set a variable to a free port, and put it for NAME into files
 //	awaits REGEXP COMMAND…  run a command until it writes a line that matches
 func TestScripts(t *testing.T) {
 	// Under nohup a hang-up is ignored, and so it is by what the scripts start,
@@ -63,18 +65,21 @@ func TestScripts(t *testing.T) {
 			for _, name := range []string{"GAFFER_CONFIG", "GAFFER_PROFILE", "GAFFER_HOST", "GAFFER_KEY", "GAFFER_KEY_FILE", "NOTIFY_SOCKET", "GAFFER_INSTANCE"} {
 				env.Setenv(name, "")
 			}
+			env.Values[serviceListener{}] = new(serviceListener)
 			env.Defer(func() { endAll(env.T(), env.WorkDir) })
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":  exits,
-			"mkfifo": mkfifo,
-			"hear":   func(ts *testscript.TestScript, neg bool, args []string) { hear(ts, deadline, args) },
-			"gone":   gone,
-			"freed":  func(ts *testscript.TestScript, neg bool, args []string) { freed(ts, deadline, args) },
-			"signal": sendSignal,
-			"masked": masked,
-			"awaits": func(ts *testscript.TestScript, neg bool, args []string) { awaits(ts, deadline, neg, args) },
+			"exits":    exits,
+			"mkfifo":   mkfifo,
+			"hear":     func(ts *testscript.TestScript, neg bool, args []string) { hear(ts, deadline, args) },
+			"gone":     gone,
+			"told":     func(ts *testscript.TestScript, neg bool, args []string) { told(ts, deadline, neg, args) },
+			"freed":    func(ts *testscript.TestScript, neg bool, args []string) { freed(ts, deadline, args) },
+			"signal":   sendSignal,
+			"masked":   masked,
+			"freeport": freePort,
+			"awaits":   func(ts *testscript.TestScript, neg bool, args []string) { awaits(ts, deadline, neg, args) },
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {
