@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,6 +80,24 @@ func awaits(ts *testscript.TestScript, deadline time.Time, neg bool, args []stri
 	_ = cmd.Wait() // it was killed
 	if !found {
 		ts.Fatalf("%s: no line matches %q in\n%s", strings.Join(args[1:], " "), wanted, strings.Join(seen, "\n"))
+	}
+}
+
+// freePort sets a variable to the number of a port that nobody listens on, and puts
+// it into files in place of the variable's name.
+func freePort(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("want: freeport NAME FILE...")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(err)
+	ts.Check(l.Close())
+	ts.Setenv(args[0], port)
+	for _, file := range args[1:] {
+		text := strings.ReplaceAll(ts.ReadFile(file), args[0], port)
+		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o600))
 	}
 }
 
