@@ -32,11 +32,15 @@ type pump[T any] struct {
 	ends   bool // nothing of it is yet to come: no time is to be lost
 	// put appends a value; it may append nothing.
 	put func(b []byte, v T) ([]byte, error)
+
+	beat, soon patience
 }
 
 // run goes on until the stream has ended, its context has, or the client takes
 // no more. The error is that of the stream, unless that is its end.
 func (p *pump[T]) run(ctx context.Context) error {
+	defer p.beat.end()
+	defer p.soon.end()
 	for {
 		err := p.gather(ctx)
 		a := p.answer
@@ -49,7 +53,9 @@ func (p *pump[T]) run(ctx context.Context) error {
 			a.flush()
 			return nil
 		case errors.Is(err, errSilent):
-			a.buf, a.sent = p.format.heartbeat(a.buffer()), time.Now()
+			if time.Since(a.sent) >= a.feed.opts.Heartbeat {
+				a.buf, a.sent = p.format.heartbeat(a.buffer()), time.Now()
+			}
 		default:
 			a.flush()
 			return err
@@ -65,39 +71,39 @@ func (p *pump[T]) run(ctx context.Context) error {
 // gather waits for a value, and takes those along that wait behind it when it is
 // time to write.
 func (p *pump[T]) gather(ctx context.Context) error {
-	beat, cancel := context.WithDeadline(ctx, p.answer.sent.Add(p.answer.feed.opts.Heartbeat))
-	defer cancel()
-	err := p.take(beat)
-	if err != nil && beat.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+	v, err := p.stream.Next(p.beat.within(ctx, time.Until(p.answer.sent.Add(p.answer.feed.opts.Heartbeat))))
+	if p.beat.lost(ctx, err) {
 		return errSilent
 	}
-	if err != nil {
+	if !p.ends {
+		p.rest(ctx, err)
+	}
+	if err := p.add(v, err); err != nil {
 		return err
 	}
-	if !p.ends {
-		p.rest(ctx)
-		if p.stream.Len() == 0 {
-			return nil
-		}
+	if !p.ends && p.stream.Len() == 0 {
+		return nil
 	}
-	soon, cancel := context.WithTimeout(ctx, gatherTime)
-	defer cancel()
+	soon := p.soon.within(ctx, gatherTime)
+	defer p.soon.pause()
 	for n := 1; n < fullCount && len(p.answer.buf) < fullBatch && (p.ends || p.stream.Len() > 0); n++ {
-		err := p.take(soon)
-		if soon.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		v, err := p.stream.Next(soon)
+		if p.soon.lost(ctx, err) {
 			return nil
 		}
-		if err != nil {
+		if err := p.add(v, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// rest waits until it is time to write.
-func (p *pump[T]) rest(ctx context.Context) {
+// rest waits until it is time to write. There is no buffer yet that would be kept
+// from others.
+func (p *pump[T]) rest(ctx context.Context, err error) {
+	var missed gaffer.Missed
 	left := time.Until(p.answer.sent.Add(pace))
-	if left <= 0 || len(p.answer.buf) >= fullBatch || p.stream.Len() >= fullCount/4 {
+	if left <= 0 || p.stream.Len() >= fullCount/4 || err != nil && !errors.As(err, &missed) {
 		return
 	}
 	timer := time.NewTimer(left)
@@ -108,17 +114,14 @@ func (p *pump[T]) rest(ctx context.Context) {
 	}
 }
 
-// take appends the next value, or the mark of a loss.
-func (p *pump[T]) take(ctx context.Context) error {
-	v, err := p.stream.Next(ctx)
+// add appends what a stream has delivered: a value, or the mark of a loss.
+func (p *pump[T]) add(v T, err error) error {
 	var missed gaffer.Missed
 	switch {
+	case err == nil:
+		p.answer.buf, err = p.put(p.answer.buffer(), v)
 	case errors.As(err, &missed):
-		p.answer.buf = p.format.missed(p.answer.buffer(), int(missed))
-		return nil
-	case err != nil:
-		return err
+		p.answer.buf, err = p.format.missed(p.answer.buffer(), int(missed)), nil
 	}
-	p.answer.buf, err = p.put(p.answer.buffer(), v)
 	return err
 }
