@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -11,13 +12,34 @@ import (
 // Plan implements gaffer.Configurator.
 func (c *Client) Plan(ctx context.Context, d gaffer.Desired) (gaffer.Plan, error) {
 	var p gaffer.Plan
-	err := c.read(ctx, call{method: http.MethodPost, path: "/v1/plan", body: d}, &p)
+	d, err := sent(d)
+	if err != nil {
+		return p, err
+	}
+	err = c.read(ctx, call{method: http.MethodPost, path: "/v1/plan", body: d}, &p)
 	return p, err
 }
 
 // Apply implements gaffer.Configurator.
 func (c *Client) Apply(ctx context.Context, d gaffer.Desired) (gaffer.Plan, error) {
+	d, err := sent(d)
+	if err != nil {
+		return gaffer.Plan{}, err
+	}
 	return c.apply(ctx, call{method: http.MethodPost, path: "/v1/apply", body: d})
+}
+
+// sent is what a source wants, as it is sent: without templates it has an empty
+// list of them.
+func sent(d gaffer.Desired) (gaffer.Desired, error) {
+	if d.Templates == nil {
+		d.Templates = []gaffer.Template{}
+	}
+	var faults []error
+	for _, t := range d.Templates {
+		faults = append(faults, sendable(t))
+	}
+	return d, errors.Join(faults...)
 }
 
 // Reload implements gaffer.Configurator.
@@ -34,7 +56,14 @@ func (c *Client) apply(ctx context.Context, r call) (gaffer.Plan, error) {
 	if e := c.decode(body, &p); e != nil {
 		return gaffer.Plan{}, e
 	}
-	return p, err
+	// The steps that failed are part of the answer, and its error.
+	failed := []error{err}
+	for _, step := range p.Steps {
+		if step.Error != "" {
+			failed = append(failed, &refusal{text: step.Error})
+		}
+	}
+	return p, errors.Join(failed...)
 }
 
 // Origins implements gaffer.Configurator.

@@ -39,7 +39,7 @@ type daemon struct {
 }
 
 // newDaemon starts one.
-func newDaemon(t testing.TB) *daemon {
+func newDaemon(t testing.TB, more ...func(*api.Options)) *daemon {
 	t.Helper()
 	m, err := gaffer.New(gaffer.Options{Node: "here"})
 	if err != nil {
@@ -57,10 +57,14 @@ func newDaemon(t testing.TB) *daemon {
 	d := &daemon{manager: m, socket: "unix://" + filepath.Join(dir, "sock"), address: "https://" + tcp.Addr().String(), roots: roots}
 	store := &keys{}
 	d.key = store.admin()
-	server, err := api.New(m, api.Options{
+	opts := api.Options{
 		Version: "1.2.3", Node: "here", Keys: store, Audit: m.Audit,
 		Endpoints: []api.Endpoint{{Address: d.socket}, {Address: tcp.Addr().String(), Listener: tcp, TLS: cert}},
-	})
+	}
+	for _, f := range more {
+		f(&opts)
+	}
+	server, err := api.New(m, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -214,6 +214,8 @@ func TestTemplateWithFilesCantBeSent(t *testing.T) {
 	tmpl.Files = []*os.File{os.Stdin}
 	wantErr(t, c.Add(t.Context(), tmpl), gaffer.ErrInvalid, "files")
 	wantErr(t, c.Update(t.Context(), tmpl), gaffer.ErrInvalid, "files")
+	_, err := c.Apply(t.Context(), gaffer.Desired{Source: "/x", Templates: []gaffer.Template{tmpl}})
+	wantErr(t, err, gaffer.ErrInvalid, "files")
 }
 
 func TestDaemonThatIsAddedToAnswersWhatItCant(t *testing.T) {
