@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,6 +81,9 @@ func hostOf(cmd *cobra.Command) string {
 // connect makes a client of the daemon that is meant. Whether it answers is seen
 // when it is asked something.
 func connect(cmd *cobra.Command) (*client.Client, error) {
+	// Nothing is started that the main thread would have to be kept for, and
+	// goroutines that are bound to a thread are dear to wake.
+	runtime.UnlockOSThread()
 	host := hostOf(cmd)
 	key, err := keyOf(cmd)
 	if err != nil {
