@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -104,23 +105,29 @@ func (f *applyFlags) carryOut(cmd *cobra.Command, c *client.Client, d gaffer.Des
 	wait, cancel := f.context(cmd.Context())
 	defer cancel()
 	done, err := c.Apply(wait, d)
-	if err != nil {
-		report.stop(gaffer.Plan{})
+	if waiting(err) {
+		report.stop(gaffer.Plan{}) // what it would do is no report of what it did
 	} else {
 		report.stop(done)
 	}
 	return done, err
 }
 
+// waiting says that an error is the end of waiting, and nothing else.
+func waiting(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
 // outcome tells what is left to tell of what was applied.
 func (f *sourceFlags) outcome(cmd *cobra.Command, c gaffer.Controller, done gaffer.Plan, err error) error {
+	failed := slices.ContainsFunc(done.Steps, func(s gaffer.Step) bool { return s.Error != "" })
 	switch {
 	case f.noWait && errors.Is(err, context.Canceled):
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):
 		note("not done after %s; it goes on", f.wait)
 		return statusError(exitError)
-	case err != nil:
+	case err != nil && !failed: // the steps say what they failed of
 		return err
 	}
 	if f.json {

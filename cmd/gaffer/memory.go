@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -19,22 +20,35 @@ const (
 	worthFreeing = 1 << 20
 )
 
+// gcPercent is how much garbage there may be, in percent of what is in use. It is
+// half of what is usual: gaffer is to be small, and has the time.
+const gcPercent = 50
+
 // tidyMemory gives memory back until ctx ends. Nothing wakes it while nothing is
 // allocated: a collection of garbage is what tells of a busy moment.
 func tidyMemory(ctx context.Context) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	collected := make(chan struct{}, 1)
 	tellOfCollections(ctx, collected)
 	quiet := time.NewTimer(quietTime) // the start was a busy moment
 	defer quiet.Stop()
+	var tidied uint64 // collections, with the one that tidying is itself
 	for {
 		select {
 		case <-collected:
 			quiet.Reset(quietTime)
 		case <-quiet.C:
-			if unused() > worthFreeing {
+			cycles, free := garbage()
+			if cycles == tidied {
+				continue // nothing happened since
+			}
+			if free > worthFreeing {
 				debug.FreeOSMemory()
 			}
 			proc.DropProgramPages()
+			tidied, _ = garbage()
 		case <-ctx.Done():
 			return
 		}
@@ -56,19 +70,19 @@ func tellOfCollections(ctx context.Context, told chan<- struct{}) {
 	}, told)
 }
 
-// unused is how much memory the runtime holds that nothing is in, or that a
-// collection would free, in bytes.
-func unused() uint64 {
+// garbage is how many collections there were, and how much memory the runtime holds
+// that nothing is in, or that a collection would free, in bytes.
+func garbage() (cycles, free uint64) {
 	samples := []metrics.Sample{
+		{Name: "/gc/cycles/total:gc-cycles"},
 		{Name: "/memory/classes/heap/free:bytes"},
-		{Name: "/memory/classes/heap/unused:bytes"},
 		{Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/gc/heap/live:bytes"},
 	}
 	metrics.Read(samples)
-	free := samples[0].Value.Uint64() + samples[1].Value.Uint64()
+	free = samples[1].Value.Uint64()
 	if objects, live := samples[2].Value.Uint64(), samples[3].Value.Uint64(); objects > live {
 		free += objects - live
 	}
-	return free
+	return samples[0].Value.Uint64(), free
 }

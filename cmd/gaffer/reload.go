@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+)
 
 func newReload() *cobra.Command {
 	f := sourceFlags{}
@@ -28,8 +32,8 @@ Exit status: as of gaffer apply.`,
 			wait, cancel := f.context(cmd.Context())
 			defer cancel()
 			done, err := c.Reload(wait)
-			if err == nil && !f.json {
-				err = f.show(cmd, done)
+			if len(done.Steps) > 0 && !f.json && !waiting(err) {
+				err = errors.Join(err, f.show(cmd, done))
 			}
 			return f.outcome(cmd, c, done, err)
 		},
