@@ -92,7 +92,9 @@ func (a *asker) validate(r *route, path string, w *httptest.ResponseRecorder) {
 	op := a.doc.Paths[r.path][strings.ToLower(r.method)]
 	answer, ok := op.Responses[strconv.Itoa(w.Code)]
 	if !ok && w.Code >= 400 {
-		answer, ok = op.Responses[strconv.Itoa(w.Code/100)+"XX"]
+		if answer, ok = op.Responses[strconv.Itoa(w.Code/100)+"XX"]; !ok {
+			answer, ok = op.Responses["default"]
+		}
 	}
 	if name, found := strings.CutPrefix(answer.Ref, "#/components/responses/"); found {
 		answer, ok = a.doc.Components.Responses[name]

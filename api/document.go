@@ -162,7 +162,7 @@ func (s *Server) responses(r *route) map[string]*huma.Response {
 	out := map[string]*huma.Response{
 		strconv.Itoa(status): ok,
 		"4XX":                {Ref: problemRef},
-		"5XX":                {Ref: problemRef},
+		"default":            {Ref: problemRef},
 	}
 	for _, status := range r.also {
 		text := http.StatusText(status)

@@ -20,8 +20,8 @@ type guesses struct {
 }
 
 const (
-	guessesAtOnce = 10          // wrong keys within guessWindow
-	guessWindow   = time.Minute //
+	guessesAtOnce = 10 // wrong keys within guessWindow
+	guessWindow   = time.Minute
 	guessDelay    = 100 * time.Millisecond
 	guessersKept  = 4096
 )

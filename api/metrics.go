@@ -50,7 +50,7 @@ func formatValue(v float64) string {
 }
 
 func escapeLabel(s string) string {
-	if strings.IndexAny(s, "\\\"\n") < 0 {
+	if !strings.ContainsAny(s, "\\\"\n") {
 		return s
 	}
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s)

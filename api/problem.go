@@ -87,7 +87,7 @@ func problemOf(err error) *Problem {
 
 // fieldFaults are the faults of fields and parameters, wherever they are joined.
 func fieldFaults(err error, found []Fault) []Fault {
-	switch e := err.(type) { //nolint:errorlint // the tree is walked by hand, to find all and not the first
+	switch e := err.(type) { // all of them, not the first that fits
 	case *gaffer.FieldError:
 		return append(found, Fault{"body." + e.Field, e.Err.Error()})
 	case *feed.ParamError:

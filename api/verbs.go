@@ -195,7 +195,7 @@ func finished(err error) (bool, error) {
 
 // onlyWaiting says that an error is nothing but the end of waiting.
 func onlyWaiting(err error) bool {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // every part counts, not the first that fits
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { // every part counts
 		for _, part := range joined.Unwrap() {
 			if !onlyWaiting(part) {
 				return false

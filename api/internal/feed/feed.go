@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gafferpm/gaffer"
@@ -21,6 +22,14 @@ import (
 const (
 	defaultHeartbeat = 15 * time.Second
 	defaultStall     = 30 * time.Second
+
+	// A stream on which something comes all the time is written after a pause of
+	// its own, and its reader woken, not for each value: the more streams there
+	// are, the longer it is, so that all together are written 20,000 times a second
+	// at most, as long as that does not take more than the longest pause.
+	leastPause    = 10 * time.Millisecond
+	pauseByStream = 50 * time.Microsecond
+	longestPause  = 50 * time.Millisecond
 )
 
 // Options are the settings of a Feed. The zero value has the defaults.
@@ -46,7 +55,7 @@ type Feed struct {
 	buffers  sync.Pool // of *[]byte, for those who have something to write
 
 	mu      sync.Mutex    // guards the rest
-	running int           // streams
+	running atomic.Int64  // streams; may be read without the lock
 	idle    chan struct{} // closed when it drains and the last stream has ended
 }
 
@@ -71,7 +80,7 @@ func (f *Feed) Drain(ctx context.Context) error {
 	f.mu.Lock()
 	if f.draining.Err() == nil {
 		f.drain()
-		if f.running == 0 {
+		if f.running.Load() == 0 {
 			close(f.idle)
 		}
 	}
@@ -95,7 +104,7 @@ func (f *Feed) begin(r *http.Request) (ctx context.Context, done func(), err err
 	if f.draining.Err() != nil {
 		return nil, nil, fmt.Errorf("streams are refused: %w", gaffer.ErrClosed)
 	}
-	f.running++
+	f.running.Add(1)
 	ctx, cancel := context.WithCancelCause(r.Context())
 	unhook := context.AfterFunc(f.draining, func() { cancel(errEnded) })
 	return ctx, func() {
@@ -108,8 +117,12 @@ func (f *Feed) begin(r *http.Request) (ctx context.Context, done func(), err err
 func (f *Feed) ended() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.running--
-	if f.running == 0 && f.draining.Err() != nil {
+	if f.running.Add(-1) == 0 && f.draining.Err() != nil {
 		close(f.idle)
 	}
+}
+
+// pause is the least time between two writes to a client.
+func (f *Feed) pause() time.Duration {
+	return min(max(leastPause, time.Duration(f.running.Load())*pauseByStream), longestPause)
 }

@@ -15,10 +15,6 @@ const (
 	// gatherTime is how long values that should be there are waited for when
 	// others are to be written already.
 	gatherTime = 5 * time.Millisecond
-	// pace is the least time between writes, unless there is much to write: what
-	// comes all the time is written, and its reader woken, a hundred times a second
-	// and not for each value. What comes after a pause is written at once.
-	pace = 10 * time.Millisecond
 )
 
 // errSilent says that a stream had nothing to say for the time of a heartbeat.
@@ -102,7 +98,7 @@ func (p *pump[T]) gather(ctx context.Context) error {
 // from others.
 func (p *pump[T]) rest(ctx context.Context, err error) {
 	var missed gaffer.Missed
-	left := time.Until(p.answer.sent.Add(pace))
+	left := time.Until(p.answer.sent.Add(p.answer.feed.pause()))
 	if left <= 0 || p.stream.Len() >= fullCount/4 || err != nil && !errors.As(err, &missed) {
 		return
 	}
