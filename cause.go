@@ -31,9 +31,6 @@ func (p *process) killedByKernel(e proc.Exit) bool {
 // lastLines is how many of the last lines are searched for what went wrong.
 const lastLines = 20
 
-// noPort is no port.
-const noPort = 0
-
 // What programs say of a port that is taken, made when it is needed first: it takes
 // as long as a tenth of the start of this program.
 var (
@@ -48,44 +45,43 @@ var (
 // findCause looks, beside the keeper, for what has made a process crash, and adds
 // it to how its slot ended.
 func (k *keeper) findCause(p *process) {
-	port := noPort
-	if said := p.portInUse(); said != noPort {
-		port = said
-	} else if p.recipe.Port > 0 {
-		port = p.recipe.Port + p.slot - 1
+	ports := p.portsInUse()
+	if p.recipe.Port > 0 {
+		ports = append(ports, p.recipe.Port+p.slot-1)
 	}
-	if port == noPort {
+	for _, port := range ports {
+		holder, taken := proc.Listening(port)
+		if !taken {
+			continue
+		}
+		cause := fmt.Sprintf("port %d is held by another program", port)
+		if holder.PID != 0 {
+			cause = fmt.Sprintf("port %d is held by pid %d (%s)", port, holder.PID, holder.Command)
+		}
+		k.box.hand(func() { k.foundCause(p, cause) })
 		return
 	}
-	holder, taken := proc.Listening(port)
-	if !taken {
-		return
-	}
-	cause := fmt.Sprintf("port %d is held by another program", port)
-	if holder.PID != 0 {
-		cause = fmt.Sprintf("port %d is held by pid %d (%s)", port, holder.PID, holder.Command)
-	}
-	k.box.hand(func() { k.foundCause(p, cause) })
 }
 
-// portInUse is the port of which the process has said last that it is taken.
-func (p *process) portInUse() int {
+// portsInUse are the numbers that may be the port of which the process has said
+// last that it is taken.
+func (p *process) portsInUse() (ports []int) {
 	reader := output.FollowLines[*process](0)
 	defer reader.Close()
 	p.log.Attach(reader, lastLines, func(int) bool { return true })
 	reader.End()
-	port := noPort
 	for {
 		r, err := reader.Next(context.Background())
 		if err != nil {
-			return port
+			return ports
 		}
 		if !inUse().Match(r.Data) {
 			continue
 		}
+		ports = ports[:0]
 		for _, m := range aPort().FindAllSubmatch(r.Data, -1) {
 			if n, err := strconv.Atoi(string(m[1])); err == nil && n > 0 && n < 1<<16 {
-				port = n
+				ports = append(ports, n)
 			}
 		}
 	}

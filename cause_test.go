@@ -24,9 +24,10 @@ func TestWhoHoldsThePortIsSaid(t *testing.T) {
 	want := fmt.Sprintf("port %d is held by pid %d (", port, os.Getpid())
 	backoff := &Backoff{First: new(Duration(time.Minute)), Max: new(Duration(time.Minute))}
 	for what, tpl := range map[string]Template{
-		"its PORT":                {Name: "web", Cmd: "exit 1", Port: port},
-		"the port it spoke of":    {Name: "web", Cmd: fmt.Sprintf("echo 'listen tcp :%d: bind: address already in use' >&2; exit 1", port)},
-		"the port of another way": {Name: "web", Cmd: fmt.Sprintf("echo 'Error: listen EADDRINUSE: address already in use 127.0.0.1:%d'; exit 1", port), Port: 1},
+		"its PORT":                  {Name: "web", Cmd: "exit 1", Port: port},
+		"the port it spoke of":      {Name: "web", Cmd: fmt.Sprintf("echo 'listen tcp :%d: bind: address already in use' >&2; exit 1", port)},
+		"its PORT, not the error's": {Name: "web", Cmd: "echo 'OSError: [Errno 98] Address already in use' >&2; exit 1", Port: port},
+		"the port of another way":   {Name: "web", Cmd: fmt.Sprintf("echo 'Error: listen EADDRINUSE: address already in use 127.0.0.1:%d'; exit 1", port), Port: 1},
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := newReal(t, Options{})
