@@ -1,9 +1,11 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"slices"
@@ -148,6 +150,51 @@ func TestOutputGoesOnWhereTheConnectionBroke(t *testing.T) {
 		t.Fatalf("%q, %v", o.Data, err)
 	}
 }
+
+func TestStreamWaitsForADaemonThatIsAway(t *testing.T) {
+	d := newDaemon(t)
+	first := newCutter(t, d)
+	away := make(chan struct{}, 100)
+	c := newClient(t, first.host(), client.Options{Logger: slog.New(tries(away))})
+	events, err := c.Subscribe(t.Context(), gaffer.All, gaffer.EventOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	if err := first.listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	first.cut()
+	for range 3 { // the break, and two tries in vain
+		select {
+		case <-away:
+		case <-t.Context().Done():
+			t.Fatal("the client does not try")
+		}
+	}
+	wantErr(t, c.Ping(t.Context()), client.ErrNoDaemon)
+	if err := d.manager.Add(t.Context(), dummy("web", false)); err != nil {
+		t.Fatal(err)
+	}
+	newCutter(t, d)
+	if e, err := events.Next(t.Context()); err != nil || e.Kind != gaffer.KindCreate || e.Seq != 1 {
+		t.Errorf("event %+v, %v", e, err)
+	}
+}
+
+// tries is a logger that counts what it is told.
+type tries chan struct{}
+
+func (tries) Enabled(context.Context, slog.Level) bool { return true }
+func (c tries) Handle(context.Context, slog.Record) error {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+	return nil
+}
+func (c tries) WithAttrs([]slog.Attr) slog.Handler { return c }
+func (c tries) WithGroup(string) slog.Handler      { return c }
 
 func TestStreamsEndWithTheDaemon(t *testing.T) {
 	d := newDaemon(t)

@@ -18,33 +18,40 @@ const largestLine = 64 << 20
 // connection is the answer to a request for a stream: a line for each value, and
 // an empty one now and then when there is none. It belongs to one goroutine.
 type connection struct {
-	body    io.ReadCloser
-	r       *bufio.Reader
-	long    []byte // a line that is longer than r's buffer
-	hangUp  context.CancelFunc
-	watch   *time.Timer // hangs up when nothing has come for too long
-	silence time.Duration
+	body   *watched
+	r      *bufio.Reader
+	long   []byte // a line that is longer than r's buffer
+	hangUp context.CancelFunc
 }
 
 func newConnection(body io.ReadCloser, hangUp context.CancelFunc, silence time.Duration) *connection {
-	return &connection{
-		body: body, r: bufio.NewReaderSize(body, 32<<10), hangUp: hangUp,
-		watch: time.AfterFunc(silence, hangUp), silence: silence,
-	}
+	w := &watched{body, time.AfterFunc(silence, hangUp), silence}
+	w.patience.Stop()
+	return &connection{body: w, r: bufio.NewReaderSize(w, 32<<10), hangUp: hangUp}
 }
 
 func (c *connection) close() {
-	c.watch.Stop()
 	c.hangUp()
 	_ = c.body.Close() // what it says has no meaning any more
+}
+
+// watched is a body that is given up when a read brings nothing for too long. The
+// time between reads, when nobody wants more, does not count.
+type watched struct {
+	io.ReadCloser
+	patience *time.Timer
+	silence  time.Duration
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	w.patience.Reset(w.silence)
+	defer w.patience.Stop()
+	return w.ReadCloser.Read(b)
 }
 
 // line is the next line without its end, valid until the next call. What comes
 // without an end was cut off, and is nothing.
 func (c *connection) line() ([]byte, error) {
-	if c.r.Buffered() == 0 {
-		c.watch.Reset(c.silence)
-	}
 	c.long = c.long[:0]
 	for {
 		part, err := c.r.ReadSlice('\n')
@@ -53,7 +60,6 @@ func (c *connection) line() ([]byte, error) {
 			return bytes.TrimSpace(part), nil
 		case err == nil || errors.Is(err, bufio.ErrBufferFull):
 			c.long = append(c.long, part...)
-			c.watch.Reset(c.silence)
 		default:
 			return nil, fmt.Errorf("%w: %w", errBroken, err)
 		}

@@ -61,7 +61,7 @@ var statuses = map[int]error{
 type refusal struct {
 	text   string
 	causes []error
-	status int
+	status int // of the answer; 0: there was none
 }
 
 func (r *refusal) Error() string   { return r.text }
@@ -96,7 +96,7 @@ func (r *refusal) final() bool {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return false
 	}
-	return r.status < 500
+	return 300 <= r.status && r.status < 500
 }
 
 // problem is an RFC 9457 document.

@@ -209,6 +209,30 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 	wantSeqs(t, s.subscribe(t, gaffer.EventOptions{}), "1 2", io.EOF)
 }
 
+func TestConnectionThatNobodyReadsIsKept(t *testing.T) {
+	gone := make(chan struct{})
+	s := newScripted(t, func(w http.ResponseWriter, r *http.Request) {
+		for i := range waiting + 10 {
+			fmt.Fprintln(w, event(i+1))
+		}
+		_ = http.NewResponseController(w).Flush() // it can
+		<-r.Context().Done()
+		close(gone)
+	})
+	s.silence = 50 * time.Millisecond
+	events := s.subscribe(t, gaffer.EventOptions{})
+	select {
+	case <-gone:
+		t.Error("the connection was given up while its values were not read")
+	case <-time.After(300 * time.Millisecond):
+	}
+	for want := uint64(1); want <= waiting+10; want++ {
+		if e, err := events.Next(t.Context()); err != nil || e.Seq != want {
+			t.Fatalf("event %d, %v, want %d", e.Seq, err, want)
+		}
+	}
+}
+
 func TestServerThatNeverAnswersIsGivenUp(t *testing.T) {
 	s := newScripted(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	s.silence = 100 * time.Millisecond

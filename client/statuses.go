@@ -64,10 +64,15 @@ type scanner struct {
 	text    string // the same: values are parts of it
 	at      int
 	strange bool
+	slots   []gaffer.Process // of all statuses
 }
 
+// leastStatus is about the shortest that a status with a process is, in bytes.
+const leastStatus = 192
+
 func (s *scanner) statuses() []gaffer.Status {
-	list := make([]gaffer.Status, 0, 1+len(s.bytes)/192)
+	list := make([]gaffer.Status, 0, 1+len(s.bytes)/leastStatus)
+	s.slots = make([]gaffer.Process, 0, 1+len(s.bytes)/leastStatus)
 	s.list(func() {
 		list = append(list, gaffer.Status{})
 		s.status(&list[len(list)-1])
@@ -103,12 +108,12 @@ func (s *scanner) status(to *gaffer.Status) {
 }
 
 func (s *scanner) processes() []gaffer.Process {
-	list := []gaffer.Process{}
+	first := len(s.slots)
 	s.list(func() {
-		list = append(list, gaffer.Process{})
-		s.process(&list[len(list)-1])
+		s.slots = append(s.slots, gaffer.Process{})
+		s.process(&s.slots[len(s.slots)-1])
 	})
-	return list
+	return s.slots[first:len(s.slots):len(s.slots)]
 }
 
 func (s *scanner) process(to *gaffer.Process) {

@@ -136,7 +136,7 @@ func (s *stream[T]) run(conn *connection) {
 		err := s.deliver(conn)
 		conn.close()
 		if errors.Is(err, errBroken) && s.ctx.Err() == nil {
-			s.c.logger.Info("stream: the connection broke", "host", s.c.host, "stream", s.src.call(true).path, "error", err)
+			s.c.logger.Info("stream: the connection broke", "host", s.c.host, "error", err)
 			conn, err = s.reconnect()
 		}
 		switch {
