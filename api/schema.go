@@ -63,6 +63,13 @@ func (s *schemas) build() {
 	for _, schema := range s.registry.Map() {
 		neverNull(schema)
 	}
+	for name, fields := range descriptions {
+		for field, text := range fields {
+			if p := s.registry.Map()[name].Properties[field]; p.Ref == "" {
+				p.Description = text
+			}
+		}
+	}
 	nameless := *s.registry.Map()["Template"]
 	nameless.Required = slices.DeleteFunc(slices.Clone(nameless.Required), func(f string) bool { return f == "name" })
 	nameless.PrecomputeMessages()

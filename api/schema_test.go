@@ -216,3 +216,23 @@ func TestTheDocumentHasEveryRoute(t *testing.T) {
 		t.Errorf("the document has %d operations, the table %d", total, n)
 	}
 }
+
+func TestFieldsOfTemplatesAreDescribed(t *testing.T) {
+	doc := readDocument(t)
+	for _, name := range []string{"Template", "Flapping", "Backoff"} {
+		for field, schema := range doc.Components.Schemas[name]["properties"].(map[string]any) {
+			p := schema.(map[string]any)
+			if p["description"] == nil && p["$ref"] == nil {
+				t.Errorf("%s.%s is not described", name, field)
+			}
+		}
+	}
+	for name, fields := range descriptions {
+		properties, _ := doc.Components.Schemas[name]["properties"].(map[string]any)
+		for field := range fields {
+			if properties[field] == nil {
+				t.Errorf("%s has no %s to describe", name, field)
+			}
+		}
+	}
+}
