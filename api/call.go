@@ -194,11 +194,8 @@ func giveBack(b *bytes.Buffer) {
 	}
 }
 
-// The values of headers that most answers have, made once.
-var (
-	jsonType = []string{"application/json"}
-	noStore  = []string{"no-store"}
-)
+// jsonType is the value of a header that most answers have, made once.
+var jsonType = []string{"application/json"}
 
 // reply answers with a value in JSON.
 func (c *call) reply(status int, v any) error {
@@ -223,7 +220,6 @@ func (c *call) replyStatuses(status int, list []gaffer.Status) {
 func (c *call) send(status int, body []byte) {
 	h := c.w.Header()
 	h["Content-Type"] = jsonType
-	h["Cache-Control"] = noStore
 	if len(body) > 2048 { // shorter ones get it without being told
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 	}

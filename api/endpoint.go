@@ -155,7 +155,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			e.s.refuse(w, r, err)
 			return
 		}
-		w.Header()["X-Content-Type-Options"] = noSniff
+		h := w.Header()
+		h["X-Content-Type-Options"] = noSniff
+		h["Cache-Control"] = noStore // a file says otherwise
 		if done, err := e.checkOrigin(w, r); err != nil {
 			e.s.refuse(w, r, err)
 			return
@@ -167,7 +169,11 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.s.mux.ServeHTTP(w, r)
 }
 
-var noSniff = []string{"nosniff"}
+// The values of headers that all answers on TCP have, made once.
+var (
+	noSniff = []string{"nosniff"}
+	noStore = []string{"no-store"}
+)
 
 // plain takes what TLS wraps away.
 func plain(c net.Conn) net.Conn {

@@ -98,6 +98,7 @@ func showPlugin(c *call) error {
 	}
 	defer f.Close()
 	c.w.Header().Set("X-Content-Type-Options", "nosniff")
+	c.w.Header().Set("Cache-Control", "no-cache") // it is asked for whether it has changed
 	http.ServeContent(c.w, c.r, inside, info.ModTime(), f)
 	return nil
 }

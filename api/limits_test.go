@@ -229,7 +229,7 @@ func TestAStopEndsStreamsAndIsNotHeldUp(t *testing.T) {
 		t.Error(err)
 	}
 	wait.Wait()
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 4500*time.Millisecond { // less than what it would be held up for
 		t.Errorf("the stop took %s", took)
 	}
 	if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
