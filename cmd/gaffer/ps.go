@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -133,36 +134,55 @@ func psTable(all []gaffer.Status, used use, now time.Time, withStats bool) *tabl
 		t.columns = append(t.columns, column{head: "CPU", right: true}, column{head: "MEM", right: true})
 	}
 	t.columns = append(t.columns, column{head: "DETAIL"})
+	rows := 0
+	for i := range all {
+		rows += max(1, len(all[i].Processes))
+	}
+	t.expect(rows)
 	for _, st := range all {
 		shown := worthARow(st)
 		if len(shown) == 0 {
-			t.add(psRow(st.Name, st.State, gaffer.Process{Restarts: st.Restarts}, used, now, withStats, idle(st, now))...)
+			t.addProcess(st.Name, st.State, gaffer.Process{Restarts: st.Restarts}, figures{}, idle(st, now))
 		}
 		for _, p := range shown {
-			t.add(psRow(slotName(st.Name, p.Slot), p.State, p, used, now, withStats, detail(p, now))...)
+			t.addProcess(slotName(st.Name, p.Slot), p.State, p, figuresOf(p, used, now), detail(p, now))
 		}
 	}
 	return t
 }
 
-func psRow(name string, state gaffer.State, p gaffer.Process, used use, now time.Time, withStats bool, what string) []cell {
-	row := []cell{text(name), {string(state), stateColor(state)}, text("-"), text("-"), text(strconv.Itoa(p.Restarts))}
-	cpu, mem := "-", "-"
-	if p.PID != 0 {
-		row[2].text, row[3].text = strconv.Itoa(p.PID), uptime(now, p.Since)
-		if u, ok := used[p.PID]; ok {
-			cpu, mem = percent(u.CPU), size(u.RSS)
-		}
+// figures are those of a process, "" where there are none.
+type figures struct{ pid, uptime, cpu, mem string }
+
+func figuresOf(p gaffer.Process, used use, now time.Time) figures {
+	if p.PID == 0 {
+		return figures{}
 	}
-	if withStats {
-		row = append(row, text(cpu), text(mem))
+	f := figures{pid: strconv.Itoa(p.PID), uptime: uptime(now, p.Since)}
+	if u, ok := used[p.PID]; ok {
+		f.cpu, f.mem = percent(u.CPU), size(u.RSS)
 	}
-	return append(row, text(what))
+	return f
 }
+
+// addProcess adds a row of ps.
+func (t *table) addProcess(name string, state gaffer.State, p gaffer.Process, f figures, what string) {
+	status, restarts := cell{string(state), stateColor(state)}, strconv.Itoa(p.Restarts)
+	if len(t.columns) < 8 { // no CPU and MEM
+		t.add(text(name), status, text(orDash(f.pid)), text(orDash(f.uptime)), text(restarts), text(what))
+		return
+	}
+	t.add(text(name), status, text(orDash(f.pid)), text(orDash(f.uptime)), text(restarts), text(orDash(f.cpu)), text(orDash(f.mem)), text(what))
+}
+
+func orDash(s string) string { return orElse(s, "-") }
 
 // worthARow are the processes that are shown each by itself: those that run or
 // end, and the slots that wait for one while others run.
 func worthARow(st gaffer.Status) []gaffer.Process {
+	if !slices.ContainsFunc(st.Processes, func(p gaffer.Process) bool { return p.PID == 0 }) {
+		return st.Processes
+	}
 	var shown []gaffer.Process
 	for _, p := range st.Processes {
 		if p.PID != 0 || p.State != gaffer.Stopped && p.State != gaffer.Failed {

@@ -248,13 +248,13 @@ func (r *report) tree(s *screen) *table {
 		used[pid] = gaffer.Use{CPU: p.CPU, RSS: p.RSS}
 	}
 	for _, p := range shown {
-		row := psRow(slotName(r.status.Name, p.Slot), p.State, p, used, s.now, true, detail(p, s.now))
-		row = slices.Delete(row, 4, 5) // restarts: of all, above
+		f, what := figuresOf(p, used, s.now), detail(p, s.now)
 		u, known := r.used[p.PID]
 		if known && p.State == gaffer.Running {
-			row[len(row)-1].text = u.Command
+			what = u.Command
 		}
-		t.add(row...)
+		t.add(text(slotName(r.status.Name, p.Slot)), cell{string(p.State), stateColor(p.State)},
+			text(orDash(f.pid)), text(orDash(f.uptime)), text(orDash(f.cpu)), text(orDash(f.mem)), text(what))
 		if known {
 			t.family(u.Children, "")
 		}

@@ -173,7 +173,7 @@ func (r *report) defined() string {
 	}
 	var changed []string
 	for _, o := range r.origin.Overrides {
-		changed = append(changed, fmt.Sprintf("%s %s, was %s", o.Field, orAll(o.Value, "unset"), orAll(o.Base, "unset")))
+		changed = append(changed, fmt.Sprintf("%s %s, was %s", o.Field, orElse(o.Value, "unset"), orElse(o.Base, "unset")))
 	}
 	if len(changed) > 0 {
 		said += "; changed since: " + strings.Join(changed, "; ")

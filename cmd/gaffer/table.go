@@ -13,6 +13,7 @@ type table struct {
 	columns []column
 	rows    [][]cell
 	indent  int
+	cells   []cell // of all rows
 }
 
 type column struct {
@@ -28,12 +29,22 @@ type cell struct {
 // text is a cell without a colour.
 func text(s string) cell { return cell{text: s} }
 
+// expect makes room for so many rows at once: for one at a time, and again when
+// there are more, takes longer than to fill them.
+func (t *table) expect(rows int) {
+	t.rows = make([][]cell, 0, rows)
+	t.cells = make([]cell, 0, rows*len(t.columns))
+}
+
 // add adds a row. What it says is shown clean.
 func (t *table) add(cells ...cell) {
-	for i := range cells {
-		cells[i].text = console.Clean(cells[i].text)
+	first := len(t.cells)
+	t.cells = append(t.cells, cells...)
+	row := t.cells[first:len(t.cells):len(t.cells)]
+	for i := range row {
+		row[i].text = console.Clean(row[i].text)
 	}
-	t.rows = append(t.rows, cells)
+	t.rows = append(t.rows, row)
 }
 
 // print prints heads and rows.

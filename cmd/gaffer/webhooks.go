@@ -94,7 +94,7 @@ func (s *screen) webhooks(hooks []client.Webhook) {
 			dead.color = red
 		}
 		t.add(text(h.Name), text(strconv.Itoa(h.Pending)), text(strconv.FormatUint(h.Delivered, 10)), text(strconv.FormatUint(h.Failed, 10)),
-			dead, text(orAll(string(h.Target), "*")), text(orAll(strings.Join(kinds, ","), "all")), text(h.URL))
+			dead, text(orElse(string(h.Target), "*")), text(orElse(strings.Join(kinds, ","), "all")), text(h.URL))
 	}
 	t.print(s)
 	for _, h := range hooks {
@@ -130,9 +130,10 @@ func (s *screen) undelivered(h client.Webhook) {
 	_ = s.WriteByte('\n')
 }
 
-func orAll(s, all string) string {
+// orElse is a text, or where there is none another.
+func orElse(s, other string) string {
 	if s == "" {
-		return all
+		return other
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,17 +112,18 @@ func slotName(e gaffer.Event) string {
 
 // span is a duration as people say it: 85ms, 1.2s, 12s, 3m20s, 5h2m, 3d4h.
 func span(d time.Duration) string {
+	whole := func(n, unit time.Duration) string { return strconv.FormatInt(int64(n/unit), 10) }
 	switch {
 	case d < time.Second:
-		return fmt.Sprintf("%dms", max(d.Milliseconds(), 0))
+		return whole(max(d, 0), time.Millisecond) + "ms"
 	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Truncate(100*time.Millisecond).Seconds())
+		return whole(d, time.Second) + "." + whole(d%time.Second, 100*time.Millisecond) + "s"
 	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
+		return whole(d, time.Second) + "s"
 	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds", int(d.Minutes()), int(d.Seconds())%60)
+		return whole(d, time.Minute) + "m" + whole(d%time.Minute, time.Second) + "s"
 	case d < 24*time.Hour:
-		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
+		return whole(d, time.Hour) + "h" + whole(d%time.Hour, time.Minute) + "m"
 	}
-	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
+	return whole(d, 24*time.Hour) + "d" + whole(d%(24*time.Hour), time.Hour) + "h"
 }
