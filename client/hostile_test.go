@@ -238,7 +238,11 @@ func TestServerThatNeverAnswersIsGivenUp(t *testing.T) {
 	s.silence = 100 * time.Millisecond
 	_, err := s.Subscribe(t.Context(), gaffer.All, gaffer.EventOptions{})
 	if err == nil || !strings.Contains(err.Error(), "no answer within") {
-		t.Errorf("error %v", err)
+		t.Errorf("Subscribe: %v", err)
+	}
+	_, err = s.List(t.Context(), gaffer.All)
+	if err == nil || !strings.Contains(err.Error(), "no answer within") {
+		t.Errorf("List: %v", err)
 	}
 }
 

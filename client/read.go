@@ -49,11 +49,7 @@ func (c *Client) answer(ctx context.Context, target gaffer.Target, what string) 
 	if err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	_, body, err := c.exchange(ctx, call{method: http.MethodGet, path: path})
-	return body, err
+	return c.look(ctx, call{method: http.MethodGet, path: path})
 }
 
 // Stats implements gaffer.Controller.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -124,12 +125,25 @@ func (c *Client) exchange(ctx context.Context, r call) (status int, body []byte,
 	return resp.StatusCode, b.Bytes(), nil
 }
 
-// read asks for something and waits for the answer as long as ctx does.
-func (c *Client) read(ctx context.Context, r call, into any) error {
+// look asks for something that need not be waited for. A daemon that does not
+// answer at all is given up.
+func (c *Client) look(ctx context.Context, r call) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
-	_, body, err := c.exchange(ctx, r)
+	asked, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	patience := time.AfterFunc(c.silence, hangUp)
+	_, body, err := c.exchange(asked, r)
+	if !patience.Stop() && ctx.Err() == nil {
+		return nil, fmt.Errorf("%s: no answer within %s", c.host, c.silence)
+	}
+	return body, err
+}
+
+// read is look, for an answer in JSON.
+func (c *Client) read(ctx context.Context, r call, into any) error {
+	body, err := c.look(ctx, r)
 	if err != nil {
 		return err
 	}

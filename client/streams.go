@@ -63,8 +63,11 @@ func (c *Client) Write(ctx context.Context, target gaffer.Target, label string, 
 	}
 	for {
 		n := min(len(data), largestWrite)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		part := append([]byte{}, data[:n]...) // not nil, even when it is empty
-		if err := c.read(ctx, call{method: http.MethodPost, path: path, raw: part}, nil); err != nil {
+		if _, _, err := c.exchange(ctx, call{method: http.MethodPost, path: path, raw: part}); err != nil {
 			return err
 		}
 		if data = data[n:]; len(data) == 0 {
@@ -184,7 +187,8 @@ func (w *writings) call(again bool) call {
 func (*writings) opened(http.Header) {}
 
 // lost tells of a loss even where there may be none: what one process wrote before
-// another's last line can't be asked for, nor what the daemon does not keep.
+// another's last line, or a moment after its own, can't be asked for, nor what the
+// daemon does not keep.
 func (*writings) lost() error { return gaffer.Missed(0) }
 
 func (w *writings) keep(o gaffer.Output) bool {
