@@ -277,8 +277,10 @@ func TestWithoutAConfiguratorItsRoutesSaySo(t *testing.T) {
 }
 
 func TestViewersSeeNoValuesOfEnv(t *testing.T) {
-	m := manager(t)
-	if err := m.Add(t.Context(), gaffer.Template{Name: "web", Cmd: "true", Env: map[string]string{"PASSWORD": "hunter2"}}); err != nil {
+	m := runningManager(t)
+	if err := m.Add(t.Context(), gaffer.Template{
+		Name: "web", Cmd: "sh -c 'sleep 1000; :' \"$PASSWORD\"", Env: map[string]string{"PASSWORD": "hunter2"},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := New(m, Options{})
@@ -291,6 +293,17 @@ func TestViewersSeeNoValuesOfEnv(t *testing.T) {
 			text := w.Body.String()
 			if w.Code != 200 || strings.Contains(text, "hunter2") != sees || !strings.Contains(text, "PASSWORD") {
 				t.Errorf("%s %s: %d %s", role, path, w.Code, text)
+			}
+		}
+		for _, path := range []string{"/v1/processes/web/status", "/v1/processes/web/usage", "/v1/processes/web/stats", "/v1/events", "/metrics"} {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+			if path == "/v1/events" {
+				r.URL.RawQuery = "tail=-1&follow=false"
+			}
+			s.Handler(Caller{By: "test", Role: role}).ServeHTTP(w, r)
+			if w.Code != 200 || strings.Contains(w.Body.String(), "hunter2") {
+				t.Errorf("%s %s: %d %s", role, path, w.Code, w.Body)
 			}
 		}
 	}

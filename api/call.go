@@ -28,7 +28,7 @@ type call struct {
 
 	caller *Caller
 	key    *heldKey          // nil: the caller has none
-	c      gaffer.Controller // narrowed to what the caller may touch
+	c      gaffer.Controller // narrowed to what the caller may see and touch
 
 	patience context.Context // bounds the waiting of what is asked of the Controller
 
@@ -72,6 +72,9 @@ func (c *call) admit() error {
 	c.c = c.s.control
 	if !c.caller.whole() {
 		c.c = &scoped{Controller: c.s.control, scope: c.caller.Target}
+	}
+	if c.caller.Role < Operator {
+		c.c = &viewing{c.c}
 	}
 	return nil
 }

@@ -81,24 +81,7 @@ func listProcesses(c *call) error {
 	if list == nil {
 		list = []gaffer.Info{}
 	}
-	if c.caller.Role < Operator {
-		for i := range list {
-			list[i].Template.Env = hidden(list[i].Template.Env)
-		}
-	}
 	return c.reply(http.StatusOK, list)
-}
-
-// hidden is the names of env without the values.
-func hidden(env map[string]string) map[string]string {
-	if env == nil {
-		return nil
-	}
-	names := make(map[string]string, len(env))
-	for name := range env {
-		names[name] = "***"
-	}
-	return names
 }
 
 func showStatus(c *call) error {
