@@ -37,8 +37,8 @@ type events struct {
 	node   string
 	kept   Journal // nil: only memory
 	logger *slog.Logger
-	box    mailbox // appends to kept, beside the keepers
-	topic  pubsub.Topic[Event]
+	box    mailbox              // appends to kept, beside the keepers
+	topic  pubsub.Topic[*Event] // they are not changed any more
 
 	mu      sync.Mutex // guards the rest, and makes the order of numbers that of delivery
 	seq     uint64     // the last number given out
@@ -71,7 +71,7 @@ func (j *events) publish(e Event) {
 		j.recent[j.next] = e
 		j.next = (j.next + 1) % len(j.recent)
 	}
-	j.topic.Publish(e)
+	j.topic.Publish(&e)
 }
 
 // flush keeps what is pending and then publishes it. It runs in the box.

@@ -11,14 +11,14 @@ import (
 )
 
 // readAtOnce is how many events are read from the journal at a time.
-const readAtOnce = 512
+const readAtOnce = 128
 
 // subscription delivers events: from the journal as long as it is behind, then as
 // they come. A reader that is too slow for those is behind again, so that it
 // misses only what the journal does not have any more. It belongs to its reader.
 type subscription struct {
 	j      *events
-	live   *pubsub.Sub[Event] // nil when nothing to come is wanted
+	live   *pubsub.Sub[*Event] // nil when nothing to come is wanted
 	keep   func(*Event) bool
 	last   uint64      // up to this one all is in back, was delivered, or is not wanted
 	until  uint64      // without live: the last one to deliver
@@ -48,7 +48,7 @@ func (m *Manager) Subscribe(ctx context.Context, target Target, how EventOptions
 		return (wanted == nil || wanted[e.Kind]) && sel.process(e.Name, e.Slot, e.ID)
 	}}
 	if !how.NoFollow {
-		s.live = m.events.topic.Subscribe(waitingEvents, s.keep)
+		s.live = m.events.topic.Subscribe(waitingEvents, func(e **Event) bool { return s.keep(*e) })
 	}
 	if err := s.rewind(how); err != nil {
 		s.Close()
@@ -159,7 +159,7 @@ func (s *subscription) Next(ctx context.Context) (Event, error) {
 			return Event{}, err
 		case e.Seq > s.last:
 			s.last = e.Seq
-			return e, nil
+			return *e, nil
 		}
 	}
 }
@@ -214,7 +214,7 @@ func (s *subscription) passOver(ctx context.Context) error {
 		case err != nil:
 			return err
 		case e.Seq > s.last:
-			s.last, s.back = e.Seq, append(s.back, e)
+			s.last, s.back = e.Seq, append(s.back, *e)
 			return nil
 		}
 	}

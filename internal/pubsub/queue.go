@@ -4,7 +4,7 @@ package pubsub
 // were needed for a burst and are given back.
 const (
 	firstRing = 4
-	keptRing  = 16
+	keptRing  = 256
 )
 
 // queue is a ring of up to limit values that grows as they come. When it is full
