@@ -43,19 +43,46 @@ func strays(wanted Search) []Stray {
 		s.spared[pid] = true
 	}
 	s.readAll()
-	for pid, k := range s.all {
-		if s.spared[pid] {
-			continue
+	look := slices.Collect(maps.Values(s.all))
+	for try := 0; len(look) > 0; try++ {
+		look = s.look(look)
+		if try == strayLooks {
+			break
 		}
-		value, noted := s.noted(k)
-		if noted || s.marked(pid) {
-			s.add(k, value)
+		if len(look) > 0 {
+			time.Sleep(lookAgain)
 		}
 	}
 	return slices.SortedFunc(maps.Values(s.found), func(a, b Stray) int {
 		return cmp.Or(cmp.Compare(a.start, b.start), a.PID-b.PID)
 	})
 }
+
+// look adds those that are looked for. It returns those that it can't tell: while a
+// process executes another program, it has no environment.
+func (s *search) look(among []kin) (unsure []kin) {
+	for _, k := range among {
+		if s.spared[k.pid] {
+			continue
+		}
+		value, noted := s.noted(k)
+		marked, empty := s.marked(k.pid)
+		switch {
+		case noted || marked:
+			s.add(k, value)
+		case empty && k.session == k.pid && k.startedSince(time.Now().Add(-justStarted)):
+			unsure = append(unsure, k)
+		}
+	}
+	return unsure
+}
+
+const (
+	// justStarted is how old a process can be that still executes its program.
+	justStarted = 3 * time.Second
+	// strayLooks is how often to look again for what such a one is, lookAgain apart.
+	strayLooks = 40
+)
 
 func (s *search) readAll() {
 	dir, err := os.Open("/proc")
@@ -92,12 +119,13 @@ func (s *search) noted(k kin) (value string, noted bool) {
 	return "", false
 }
 
-func (s *search) marked(pid int) (is bool) {
+func (s *search) marked(pid int) (is, empty bool) {
+	empty = true
 	eachVariable(pid, func(entry []byte) bool {
-		is = s.Mark(string(entry))
+		is, empty = s.Mark(string(entry)), false
 		return !is
 	})
-	return is
+	return is, empty
 }
 
 // add adds k, those below it, and if it leads a session the members of that. value
