@@ -1,0 +1,54 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/gafferpm/gaffer"
+)
+
+func TestAShellReadsExportedWordsAsTheyWereMeant(t *testing.T) {
+	for word, want := range map[string]string{
+		"plain":         "plain",
+		"":              "",
+		"two words":     "two words",
+		`a"b\c` + "`d`": `a"b\c` + "`d`",
+		"it's":          "it's",
+		"$X":            "x  y", // what is replaced stays one word
+		"${X}z":         "x  yz",
+		"${NONE:-d}":    "d",
+		"$$X":           "$X",
+		"*;|&<>(){}~#!": "*;|&<>(){}~#!",
+		"line\nend":     "line\nend",
+	} {
+		cmd := exec.Command("/bin/sh", "-c", "printf '[%s]' "+shellText(word))
+		cmd.Env = []string{"X=x  y"}
+		out, err := cmd.Output()
+		if err != nil || string(out) != "["+want+"]" {
+			t.Errorf("%q as %s: got %q, %v; want %q", word, shellText(word), out, err, want)
+		}
+	}
+}
+
+func TestUnitsProtectWhatSystemdWouldReplace(t *testing.T) {
+	for _, c := range []struct {
+		template gaffer.Template
+		want     string
+	}{
+		{gaffer.Template{Cmd: "./web -p 80"}, `./web -p 80`},
+		{gaffer.Template{Cmd: `./web '100% $X'`}, `./web "100%% $$X"`},
+		{gaffer.Template{Cmd: "./web $PORT"}, `/bin/sh -c "exec ./web \"$$PORT\""`},
+		{gaffer.Template{Cmd: "web", Args: gaffer.Args{"a b", ""}}, `web "a b" ""`},
+		{gaffer.Template{Name: "x", Cmd: "echo a; echo b\n", Shell: true}, `/bin/sh -c "echo a; echo b\n" x`},
+	} {
+		if got := execStart(&c.template); got != c.want {
+			t.Errorf("%q: got %s, want %s", c.template.Cmd, got, c.want)
+		}
+	}
+	units := systemdUnits([]gaffer.Template{{Name: "jobs:mail", Cmd: "mail", NumProcesses: new(2), Port: 80, Env: map[string]string{"A": "b c%"}}})
+	if len(units) != 3 || units[1].name != "jobs-mail-2.service" || !strings.Contains(units[1].text, "Environment=PORT=81\n") ||
+		!strings.Contains(units[1].text, `Environment="A=b c%%"`) || !strings.Contains(units[2].text, "Wants=jobs-mail-1.service jobs-mail-2.service\n") {
+		t.Errorf("got %+v", units)
+	}
+}
