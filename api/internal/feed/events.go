@@ -33,7 +33,8 @@ func (f *Feed) Events(w http.ResponseWriter, r *http.Request, c gaffer.Controlle
 		return err
 	}
 	defer done()
-	events, start, err := subscribe(ctx, c, q)
+	// The stream goes on for a moment when the server ends it.
+	events, start, err := subscribe(r.Context(), c, q)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (f *Feed) Logs(w http.ResponseWriter, r *http.Request, c gaffer.Controller)
 	if q.filters() {
 		how.Tail = -1 // which of them are wanted shows only when they are read
 	}
-	output, err := c.Output(ctx, q.target, how)
+	output, err := c.Output(r.Context(), q.target, how)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ const (
 	// gatherTime is how long values that should be there are waited for when
 	// others are to be written already.
 	gatherTime = 5 * time.Millisecond
+	// lastTime is how long a stream may go on that the server ends.
+	lastTime = time.Second
 )
 
 // errSilent says that a stream had nothing to say for the time of a heartbeat.
@@ -45,6 +47,10 @@ func (p *pump[T]) run(ctx context.Context) error {
 		case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errEnded):
 			return nil // the client is gone
 		case ctx.Err() != nil || errors.Is(err, io.EOF):
+			if err = p.last(); err != nil {
+				a.flush()
+				return err
+			}
 			a.buf = p.format.end(a.buffer())
 			a.flush()
 			return nil
@@ -62,6 +68,27 @@ func (p *pump[T]) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// last takes along what is there when the server ends the stream: what it has done
+// to end is to be heard, too.
+func (p *pump[T]) last() error {
+	for deadline := time.Now().Add(lastTime); time.Now().Before(deadline); {
+		ctx, cancel := context.WithTimeout(context.Background(), gatherTime)
+		v, err := p.stream.Next(ctx)
+		over := ctx.Err() != nil && errors.Is(err, ctx.Err()) || errors.Is(err, io.EOF)
+		cancel()
+		if over {
+			return nil
+		}
+		if err := p.add(v, err); err != nil {
+			return err
+		}
+		if len(p.answer.buf) >= fullBatch && !p.answer.flush() {
+			return nil
+		}
+	}
+	return nil
 }
 
 // gather waits for a value, and takes those along that wait behind it when it is
