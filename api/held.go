@@ -32,6 +32,7 @@ var longAgo = time.Unix(1, 0)
 // SetReadDeadline notes when a read is to end. A time that is long ago ends it at
 // once.
 func (c *limitedConn) SetReadDeadline(t time.Time) error {
+	c.from.stir()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = t
@@ -54,21 +55,30 @@ func (c *limitedConn) SetDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// expire ends a read whose deadline has passed, and a write that lasts too long.
-func (c *limitedConn) expire(now time.Time, stall time.Duration) {
+// expire ends a read whose deadline has passed, and a write that lasts too long. It
+// returns when there will be something to end, zero if nothing is to come.
+func (c *limitedConn) expire(now time.Time, stall time.Duration) (next time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.writing {
+		next = now // it is counted how many sweeps it lasts
 		c.sweeps++
 		if time.Duration(c.sweeps)*sweepEvery > stall {
 			_ = c.Conn.SetWriteDeadline(longAgo) // it fails on what is closed
 		}
 	}
-	if c.expired || c.deadline.IsZero() || now.Before(c.deadline) {
-		return
+	switch {
+	case c.expired || c.deadline.IsZero():
+		return next
+	case now.Before(c.deadline):
+		if next.IsZero() {
+			next = c.deadline
+		}
+		return next
 	}
 	c.expired = true
 	_ = c.Conn.SetReadDeadline(longAgo) // it fails on what is closed
+	return next
 }
 
 func (c *limitedConn) Read(b []byte) (int, error) {
@@ -89,6 +99,9 @@ func (c *limitedConn) writes(begun bool) {
 	c.mu.Lock()
 	c.writing, c.sweeps = begun, 0
 	c.mu.Unlock()
+	if begun {
+		c.from.stir()
+	}
 }
 
 // CloseWrite lets a server that has refused a body say so before it closes.

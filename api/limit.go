@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -27,13 +28,16 @@ type limitedListener struct {
 	stall  time.Duration // how long a write may last
 	logger *slog.Logger
 
-	mu   sync.Mutex // guards the rest
-	held map[*limitedConn]struct{}
-	told time.Time // when it was last logged
-	due  bool      // sweep will be called
+	active atomic.Bool // something was read or written since the last sweep
+
+	mu    sync.Mutex // guards the rest
+	held  map[*limitedConn]struct{}
+	told  time.Time   // when it was last logged
+	timer *time.Timer // calls sweep; nil without a connection
 }
 
-// sweepEvery is how exact deadlines are.
+// sweepEvery is how exact deadlines are while something happens. While nothing
+// does, the next sweep is when the next deadline passes.
 const sweepEvery = 500 * time.Millisecond
 
 // refusal is what a connection over the limit is told.
@@ -73,24 +77,51 @@ func (l *limitedListener) hold(c net.Conn) *limitedConn {
 	}
 	held := &limitedConn{Conn: c, from: l}
 	l.held[held] = struct{}{}
-	if !l.due {
-		l.due = true
-		time.AfterFunc(sweepEvery, l.sweep)
-	}
+	l.soon()
 	return held
+}
+
+// stir says that something happens, so that deadlines are looked at soon.
+func (l *limitedListener) stir() {
+	if l.active.Load() || l.active.Swap(true) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.soon()
+}
+
+// soon has the next sweep done soon. The lock is held.
+func (l *limitedListener) soon() {
+	if l.timer == nil {
+		l.timer = time.AfterFunc(sweepEvery, l.sweep)
+		return
+	}
+	l.timer.Reset(sweepEvery)
 }
 
 // sweep ends the reads and writes that have taken too long.
 func (l *limitedListener) sweep() {
+	busy := l.active.Swap(false)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	for c := range l.held {
-		c.expire(now, l.stall)
+	if len(l.held) == 0 {
+		l.timer = nil
+		return
 	}
-	l.due = len(l.held) > 0
-	if l.due {
-		time.AfterFunc(sweepEvery, l.sweep)
+	now := time.Now()
+	var next time.Time // zero: nothing is to come
+	for c := range l.held {
+		due := c.expire(now, l.stall)
+		if !due.IsZero() && (next.IsZero() || due.Before(next)) {
+			next = due
+		}
+	}
+	switch {
+	case busy:
+		l.timer.Reset(sweepEvery)
+	case !next.IsZero():
+		l.timer.Reset(max(next.Sub(now), sweepEvery))
 	}
 }
 

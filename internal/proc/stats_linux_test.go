@@ -231,7 +231,7 @@ func TestChildOlderThanItsParentIsNotItsChild(t *testing.T) {
 func TestWhatIsNotPermittedIsMinusOne(t *testing.T) {
 	asNobody(t, nil, func(s *Sampler) error {
 		told := 0
-		err := s.Sample([]int{1}, WantFDs|WantIO, func(u *Usage) {
+		err := s.Sample([]int{1}, WantFDs|WantIO|WantNames, func(u *Usage) {
 			told++
 			if u.Read != -1 || u.Written != -1 {
 				t.Errorf("read %d, written %d, want -1", u.Read, u.Written)
