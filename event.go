@@ -65,7 +65,8 @@ type EventOptions struct {
 	// being the beginning. What the journal does not have any more is told as a
 	// Missed. ErrInvalid: there is no such event yet. Tail is not used then.
 	Since *uint64
-	// Tail delivers first as many of the latest events, -1 all that are kept.
+	// Tail delivers first as many of the latest events, which are looked for among
+	// the latest 65,536 of all kinds and templates; -1 all that are kept.
 	Tail int
 	// NoFollow ends the stream after what has happened so far.
 	NoFollow bool

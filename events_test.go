@@ -58,10 +58,15 @@ func inJournal(t *testing.T, kept Journal, test func(t *testing.T, m *Manager)) 
 	})
 }
 
+func lastGiven(m *Manager) uint64 {
+	given, _ := m.events.last()
+	return given
+}
+
 // say publishes events with the numbers of their order as messages.
 func say(m *Manager, n int) {
 	for range n {
-		m.Audit("tester", fmt.Sprintf("t%d", m.events.last()%3), "")
+		m.Audit("tester", fmt.Sprintf("t%d", lastGiven(m)%3), "")
 	}
 }
 
@@ -245,7 +250,7 @@ func TestEventsThatAreNotKeptArePublished(t *testing.T) {
 func TestNumbersGoOnWhereTheJournalEnded(t *testing.T) {
 	inJournal(t, &fakeJournal{seq: 41, id: 7}, func(t *testing.T, m *Manager) {
 		say(m, 1)
-		if seq := m.events.last(); seq != 42 {
+		if seq := lastGiven(m); seq != 42 {
 			t.Errorf("the next event has number %d, want 42", seq)
 		}
 		if id := m.newID(); id != 8 {
@@ -289,7 +294,7 @@ func TestResumingHasNeitherGapNorRepetition(t *testing.T) {
 			if err := m.events.settle(rt.Context()); err != nil {
 				rt.Fatal(err)
 			}
-			for range rapid.Uint64Range(0, m.events.last()-last).Draw(rt, "read") {
+			for range rapid.Uint64Range(0, lastGiven(m)-last).Draw(rt, "read") {
 				e, err := s.Next(rt.Context())
 				if err != nil || e.Seq != last+1 {
 					rt.Fatalf("after %d: %d, %v", last, e.Seq, err)
@@ -297,6 +302,66 @@ func TestResumingHasNeitherGapNorRepetition(t *testing.T) {
 				last = e.Seq
 			}
 			s.Close()
+		}
+	})
+}
+
+// However fast events come while a tail is asked for, what follows it has no gap.
+func TestATailGoesOnWithoutAGap(t *testing.T) {
+	m, err := New(Options{host: &fakeHost{}, Journal: &fakeJournal{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enough, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-enough:
+				return
+			default:
+				say(m, 3)
+			}
+		}
+	}()
+	for range 200 {
+		s, err := m.Subscribe(t.Context(), All, EventOptions{Tail: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last uint64
+		for range 20 {
+			e, err := s.Next(t.Context())
+			if err != nil || last != 0 && e.Seq != last+1 {
+				t.Fatalf("after %d: %d, %v", last, e.Seq, err)
+			}
+			last = e.Seq
+		}
+		s.Close()
+	}
+	close(enough)
+	<-done
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestATailLooksBackOnlySoFar(t *testing.T) {
+	kept := &fakeJournal{seq: 2 * tailReach}
+	for seq := range uint64(2 * tailReach) {
+		name := "other"
+		if seq == 0 || seq == tailReach+9 {
+			name = "t1"
+		}
+		kept.kept = append(kept.kept, Event{Seq: seq + 1, Kind: KindAudit, Name: name})
+	}
+	inJournal(t, kept, func(t *testing.T, m *Manager) {
+		s, err := m.Subscribe(t.Context(), "t1", EventOptions{Tail: 5, NoFollow: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := hear(t, s), fmt.Sprint(tailReach+10); got != want {
+			t.Errorf("heard %q, want %q", got, want)
 		}
 	})
 }

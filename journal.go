@@ -42,6 +42,7 @@ type events struct {
 
 	mu      sync.Mutex // guards the rest, and makes the order of numbers that of delivery
 	seq     uint64     // the last number given out
+	shown   uint64     // the last one that was published; those after it are pending
 	pending []Event    // numbered and not yet kept
 	recent  []Event    // the latest that were published; a ring once it is full
 	next    int        // in the ring: the place of the oldest, which is overwritten next
@@ -65,6 +66,7 @@ func (j *events) write(e Event) {
 
 // publish shows an event to everybody. The lock is held.
 func (j *events) publish(e Event) {
+	j.shown = e.Seq
 	if len(j.recent) < recentEvents {
 		j.recent = append(j.recent, e)
 	} else {
@@ -138,11 +140,12 @@ func (j *events) remembered(after uint64, limit int) (list []Event, ok bool) {
 	return list, after+1 >= oldest
 }
 
-// last is the number of the latest event.
-func (j *events) last() uint64 {
+// last is the number of the latest event that was given out, and of the latest that
+// was published.
+func (j *events) last() (given, shown uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.seq
+	return j.seq, j.shown
 }
 
 // Audit publishes an event that says who asked for a change, of what, and for

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -109,6 +110,9 @@ func New(opts Options) (*Manager, error) {
 		begun: make(chan struct{}), over: make(chan struct{}),
 		keepers: map[string]*keeper{},
 	}
+	if strings.ContainsAny(m.instance, "./") {
+		return nil, invalidf("instance %q: has a dot or a slash", m.instance)
+	}
 	if m.instance == "" {
 		m.instance = rand.Text()[:12]
 	}
@@ -121,7 +125,7 @@ func New(opts Options) (*Manager, error) {
 	m.events.node, m.events.kept, m.events.logger = opts.Node, opts.Journal, m.logger
 	if opts.Journal != nil {
 		seq, id := opts.Journal.Last()
-		m.events.seq = seq
+		m.events.seq, m.events.shown = seq, seq
 		m.ids.Store(id)
 	}
 	m.memoryShort() // begins to count

@@ -13,6 +13,9 @@ import (
 // readAtOnce is how many events are read from the journal at a time.
 const readAtOnce = 128
 
+// tailReach is how far back events are looked for that a tail wants.
+const tailReach = 1 << 16
+
 // subscription delivers events: from the journal as long as it is behind, then as
 // they come. A reader that is too slow for those is behind again, so that it
 // misses only what the journal does not have any more. It belongs to its reader.
@@ -59,11 +62,11 @@ func (m *Manager) Subscribe(ctx context.Context, target Target, how EventOptions
 
 // rewind goes back to where the subscription is to begin.
 func (s *subscription) rewind(how EventOptions) error {
-	s.until = s.j.last()
-	s.last = s.until
+	given, shown := s.j.last()
+	s.until, s.last = shown, shown
 	switch {
-	case how.Since != nil && *how.Since > s.until:
-		return invalidf("since %d: the last event is %d", *how.Since, s.until)
+	case how.Since != nil && *how.Since > given:
+		return invalidf("since %d: the last event is %d", *how.Since, given)
 	case how.Since != nil:
 		s.last, s.behind = *how.Since, true
 	case how.Tail == -1:
@@ -87,41 +90,45 @@ func (s *subscription) rewind(how EventOptions) error {
 func (j *events) oldest() (uint64, error) {
 	list, err := j.read(0, 1)
 	if err != nil || len(list) == 0 {
-		return j.last() + 1, err
+		_, shown := j.last()
+		return shown + 1, err
 	}
 	return list[0].Seq, nil
 }
 
-// tail goes back as many events as that. It looks at ever more of the journal, for
-// it can't know how many of them are wanted.
+// tail goes back as many events as that. It can't know how many of them are wanted,
+// so it looks at ever more of the journal, up to tailReach.
 func (s *subscription) tail(n int) error {
-	for span := uint64(max(n, readAtOnce)); ; span *= 4 {
-		from := s.until - min(span, s.until)
-		found, oldest, err := s.between(from, s.until)
+	reach := s.until - min(tailReach, s.until)
+	window := uint64(min(max(n, readAtOnce), tailReach))
+	for end := s.until; end > reach && len(s.back) < n; window *= 2 {
+		from := end - min(window, end-reach)
+		found, there, err := s.between(from, end)
 		if err != nil {
 			return err
 		}
-		if len(found) >= n || from == 0 || oldest > from+1 {
-			s.back = found[max(0, len(found)-n):]
-			return nil
+		s.back = append(found, s.back...)
+		if !there {
+			break
 		}
+		end = from
 	}
+	s.back = slices.Clone(s.back[max(0, len(s.back)-n):])
+	return nil
 }
 
-// between reads the wanted events after a number up to another one, and tells the
-// number of the first there was.
-func (s *subscription) between(after, until uint64) (found []Event, oldest uint64, err error) {
+// between reads the wanted events after a number up to another one, and says whether
+// there were any at all.
+func (s *subscription) between(after, until uint64) (found []Event, there bool, err error) {
 	for after < until {
 		list, err := s.j.read(after, readAtOnce)
 		if err != nil {
-			return nil, 0, err
+			return nil, false, err
 		}
-		if len(list) == 0 {
+		if len(list) == 0 || list[0].Seq > until {
 			break
 		}
-		if oldest == 0 {
-			oldest = list[0].Seq
-		}
+		there = true
 		for i := range list {
 			if list[i].Seq <= until && s.keep(&list[i]) {
 				found = append(found, list[i])
@@ -129,7 +136,7 @@ func (s *subscription) between(after, until uint64) (found []Event, oldest uint6
 		}
 		after = list[len(list)-1].Seq
 	}
-	return found, oldest, nil
+	return found, there, nil
 }
 
 // Next implements Stream.

@@ -68,7 +68,12 @@ func (m *Manager) Remove(ctx context.Context, target Target) error {
 	if err != nil {
 		return err
 	}
-	return m.inReverse(ctx, found, func(k *keeper) (outcome, error) { return k.remove(), nil })
+	return m.inReverse(ctx, found, func(k *keeper) (outcome, error) {
+		if k.closing { // it would not be kept any more
+			return outcome{}, ErrClosed
+		}
+		return k.remove(), nil
+	})
 }
 
 // Start implements Controller.
@@ -96,7 +101,10 @@ func (m *Manager) Stop(ctx context.Context, target Target) error {
 		})
 	}
 	return m.inReverse(ctx, found, func(k *keeper) (outcome, error) {
-		if k.recipe.Detach && sel.exact() {
+		switch {
+		case k.closing: // it would not be kept any more
+			return outcome{}, ErrClosed
+		case k.recipe.Detach && sel.exact():
 			return outcome{}, conflictf("template %s: it is detached and left alone", k.name)
 		}
 		return k.stop("stopped"), nil

@@ -231,3 +231,31 @@ func TestPreviewSaysWhatAnUpdateWouldDo(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWouldNotBeKeptAnyMoreIsRefused(t *testing.T) {
+	store := &fakeStore{kept: map[string]Kept{}}
+	synctest.Test(t, func(t *testing.T) {
+		m, err := New(Options{host: &fakeHost{}, Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		synctest.Wait()
+		if err := m.Add(t.Context(), template("a", "slow 5s")); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		synctest.Wait() // a takes its time
+		if err := m.Stop(t.Context(), "a"); !errors.Is(err, ErrClosed) {
+			t.Errorf("stop: %v, want closed", err)
+		}
+		if err := m.Remove(t.Context(), "a"); !errors.Is(err, ErrClosed) {
+			t.Errorf("remove: %v, want closed", err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
