@@ -76,7 +76,7 @@ func ofTemplate(name string, err error) error {
 	}
 	var fields []error
 	for _, cause := range r.causes {
-		if field, ok := cause.(*gaffer.FieldError); ok { //nolint:errorlint // it was put there as it is
+		if field, ok := cause.(*gaffer.FieldError); ok {
 			fields = append(fields, field)
 		}
 	}

@@ -76,7 +76,6 @@ func (b *bench) is(err, want error) {
 const sleeps = "exec sleep 1000"
 
 // obeys says "ready" when signals mean something to it, and ends at once when told.
-const obeys = "trap 'exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done"
 
 // script is a template of a script.
 func script(name, text string, more ...func(*gaffer.Template)) gaffer.Template {

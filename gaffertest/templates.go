@@ -64,7 +64,7 @@ func faultsOf(err error) []string {
 	var fields []string
 	var walk func(error)
 	walk = func(err error) {
-		switch e := err.(type) { //nolint:errorlint // all of the tree is wanted, not the first that fits
+		switch e := err.(type) {
 		case *gaffer.FieldError:
 			fields = append(fields, e.Field)
 		case interface{ Unwrap() []error }:
