@@ -30,7 +30,7 @@ func openBackup(path, backup string, damaged error, logger *slog.Logger) (*bbolt
 		}
 	}
 	if err == nil {
-		logger.Error("state database: it is damaged; its copy is used, later changes are lost",
+		logger.Error("state database: it is damaged; its copy is used, later changes are lost; API keys may be older, too: look at them",
 			"error", damaged, "aside", aside)
 		return openFile(path, true)
 	}
@@ -66,7 +66,7 @@ func makeBackup(db *bbolt.DB, backup string) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(fresh))
 	}
-	return nil
+	return syncDir(filepath.Dir(backup))
 }
 
 // A database of which much is unused is replaced by its copy: it never gets smaller
@@ -87,7 +87,7 @@ func shrink(db *bbolt.DB, path, backup string) (*bbolt.DB, error) {
 	}
 	fresh := path + ".new"
 	if copyFile(backup, fresh) == nil { // else it stays large
-		if err := os.Rename(fresh, path); err != nil {
+		if err := errors.Join(os.Rename(fresh, path), syncDir(filepath.Dir(path))); err != nil {
 			return nil, err
 		}
 	}

@@ -32,9 +32,10 @@ func (b *Bucket) Put(key string, value []byte) error {
 	return b.Update(func(tx *Tx) error { return tx.Put(key, value) })
 }
 
-// Delete removes keys. One that is not there is none to remove.
+// Delete removes keys, for good: should the database be damaged later, its copy does
+// not have them either. One that is not there is none to remove.
 func (b *Bucket) Delete(keys ...string) error {
-	return b.Update(func(tx *Tx) error {
+	err := b.Update(func(tx *Tx) error {
 		for _, key := range keys {
 			if err := tx.Delete(key); err != nil {
 				return err
@@ -42,6 +43,10 @@ func (b *Bucket) Delete(keys ...string) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return b.wrap(b.s.forget())
 }
 
 // Range calls f with each key that begins with a prefix and its value, in the
@@ -52,9 +57,10 @@ func (b *Bucket) Range(prefix string, f func(key string, value []byte) error) er
 }
 
 // Update makes several changes at once: all of them, or none when f returns an
-// error. f must use nothing but its Tx.
+// error. f must use nothing but its Tx. What it deletes may come back with the copy
+// of a database that is damaged.
 func (b *Bucket) Update(f func(tx *Tx) error) error {
-	return b.wrap(safely(func() error {
+	err := safely(func() error {
 		return b.s.db.Update(func(tx *bbolt.Tx) error {
 			inner, err := tx.CreateBucketIfNotExists(b.name)
 			if err != nil {
@@ -62,7 +68,14 @@ func (b *Bucket) Update(f func(tx *Tx) error) error {
 			}
 			return f(&Tx{inner})
 		})
-	}))
+	})
+	if err != nil {
+		return b.wrap(err)
+	}
+	b.s.writing.Lock()
+	defer b.s.writing.Unlock()
+	b.s.copyDaily()
+	return nil
 }
 
 func (b *Bucket) view(f func(tx *Tx) error) error {

@@ -181,6 +181,61 @@ func TestACopyIsMadeWhileTheDaemonRuns(t *testing.T) {
 	}
 }
 
+func TestWhatWasDeletedDoesNotComeBackWithTheCopy(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.Bucket("keys")
+	s.copied = time.Now().Add(-copyEvery)
+	if err := b.Put("kept", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Put("revoked", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Delete("revoked"); err != nil {
+		t.Fatal(err)
+	}
+	abandon(t, s)
+	if err := os.Truncate(filepath.Join(dir, dbName), 5000); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, dir, Options{}).Bucket("keys")
+	if _, err := b.Get("revoked"); !errors.Is(err, gaffer.ErrNotFound) {
+		t.Errorf("the revoked key: %v, want not found", err)
+	}
+	if _, err := b.Get("kept"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADeletionThatCanNotBeCopiedLeavesNoCopy(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	b := s.Bucket("keys")
+	fresh := filepath.Join(dir, backupName+".new")
+	if err := os.MkdirAll(filepath.Join(fresh, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Delete("revoked"); err != nil {
+		t.Error(err)
+	}
+	if fileExists(filepath.Join(dir, backupName)) {
+		t.Error("the old copy is there")
+	}
+	if err := os.RemoveAll(fresh); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Put("next", nil); err != nil {
+		t.Error(err)
+	}
+	if !fileExists(filepath.Join(dir, backupName)) {
+		t.Error("the next change makes no copy")
+	}
+}
+
 func TestAStateThatWasLargeBecomesSmall(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(dir, Options{})

@@ -3,8 +3,6 @@ package state
 import (
 	"context"
 	"fmt"
-	"path/filepath"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -98,22 +96,6 @@ func (s *State) save() error {
 	close(b.done)
 	s.copyDaily()
 	return b.err
-}
-
-// copyDaily makes a new copy of the database if the last one is old: a daemon may
-// run for years. It is held while records are written.
-func (s *State) copyDaily() {
-	if time.Since(s.copied) < copyEvery {
-		return
-	}
-	s.copied = time.Now()
-	err := safely(func() error { return check(s.db) })
-	if err == nil {
-		err = makeBackup(s.db, filepath.Join(s.dir, backupName))
-	}
-	if err != nil {
-		s.logger.Warn("state database: no copy was made", "error", err)
-	}
 }
 
 // write puts records into the database, all of them or none; nil ones are removed.
