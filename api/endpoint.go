@@ -79,7 +79,7 @@ func (e *endpoint) server() *http.Server {
 
 const (
 	maxHeader  = 64 << 10 // of a request, in bytes
-	maxStreams = 100      // requests at a time on one connection of HTTP/2
+	maxStreams = 32       // requests at a time on one connection of HTTP/2
 )
 
 func (e *endpoint) serve() {
@@ -150,6 +150,7 @@ func (e *endpoint) connected(ctx context.Context, c net.Conn) context.Context {
 
 // ServeHTTP checks what only TCP needs, and hands the request on.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = paced(w, r, e.s.limits.Transfer)
 	if !e.unix {
 		if err := e.checkHost(r); err != nil {
 			e.s.refuse(w, r, err)
