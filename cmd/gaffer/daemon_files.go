@@ -22,10 +22,21 @@ type ownFiles struct {
 	// it waits for the next start. It is called by one goroutine at a time.
 	settle func(before, now *config.Daemon) (waiting []string)
 
-	mu     sync.Mutex     // guards the rest
-	read   *config.Daemon // what is in force
-	latest *config.Daemon // as they were read last
+	mu    sync.Mutex     // guards the rest
+	read  *config.Daemon // what is in force
+	reads int            // how often they were read to be applied
+	taken int            // which of these reads is in force
 }
+
+// reading is what the files said when they were read to be applied. It belongs to
+// one Apply, which has it in its context: what is only planned comes into force by
+// nobody's apply.
+type reading struct {
+	conf   *config.Daemon // nil: they were not read
+	number int
+}
+
+type readingKey struct{}
 
 // files finds and reads the files of a daemon. Where something is wrong with them,
 // that is broken, and what they say of the daemon itself is as far as it is known.
@@ -50,7 +61,7 @@ func (o *ownFiles) load() (*config.Daemon, error) {
 }
 
 // reread reads the files again. It is a state.Reader.
-func (o *ownFiles) reread(context.Context) ([]gaffer.Desired, error) {
+func (o *ownFiles) reread(ctx context.Context) ([]gaffer.Desired, error) {
 	if len(o.paths) == 0 {
 		return nil, fmt.Errorf("files of the daemon: %w: it was started without any", gaffer.ErrNotFound)
 	}
@@ -58,39 +69,42 @@ func (o *ownFiles) reread(context.Context) ([]gaffer.Desired, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.latest = conf
+	if r, ok := ctx.Value(readingKey{}).(*reading); ok {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.reads++
+		r.conf, r.number = conf, o.reads
+	}
 	return conf.Desired, nil
 }
 
 // Apply implements gaffer.Configurator.
 func (o *ownFiles) Apply(ctx context.Context, d gaffer.Desired) (gaffer.Plan, error) {
-	done, err := o.Configurator.Apply(ctx, d)
-	if d.Source == "" {
-		o.takeOver(&done)
-	}
+	var r reading
+	done, err := o.Configurator.Apply(context.WithValue(ctx, readingKey{}, &r), d)
+	o.takeOver(&r, &done)
 	return done, err
 }
 
 // Reload implements gaffer.Configurator.
 func (o *ownFiles) Reload(ctx context.Context) (gaffer.Plan, error) {
-	done, err := o.Configurator.Reload(ctx)
-	o.takeOver(&done)
+	var r reading
+	done, err := o.Configurator.Reload(context.WithValue(ctx, readingKey{}, &r))
+	o.takeOver(&r, &done)
 	return done, err
 }
 
 // takeOver settles what the files that were just applied say of the daemon itself;
 // what waits for its next start becomes a step of the plan that does nothing. A plan
-// without a source was not applied.
-func (o *ownFiles) takeOver(done *gaffer.Plan) {
+// without a source was not applied, and of two that were the later one counts.
+func (o *ownFiles) takeOver(r *reading, done *gaffer.Plan) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if done.Source == "" || o.latest == nil {
+	if done.Source == "" || r.conf == nil || r.number < o.taken {
 		return
 	}
-	for _, what := range o.settle(o.read, o.latest) {
+	for _, what := range o.settle(o.read, r.conf) {
 		done.Steps = append(done.Steps, gaffer.Step{Op: gaffer.OpKeep, Name: "[daemon]", Message: what})
 	}
-	o.read, o.latest = o.latest, nil
+	o.read, o.taken = r.conf, r.number
 }
