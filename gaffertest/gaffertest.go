@@ -75,8 +75,6 @@ func (b *bench) is(err, want error) {
 // sleeps runs until it is told to end, and then ends at once.
 const sleeps = "exec sleep 1000"
 
-// obeys says "ready" when signals mean something to it, and ends at once when told.
-
 // script is a template of a script.
 func script(name, text string, more ...func(*gaffer.Template)) gaffer.Template {
 	t := gaffer.Template{Name: name, Cmd: text, Shell: true}
