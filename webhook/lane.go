@@ -3,6 +3,7 @@ package webhook
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -141,17 +142,21 @@ func (s *sender) bury(l *letter, now time.Time) {
 	}
 }
 
-// retry queues all dead letters again, and says how many.
-func (s *sender) retry() int {
+// retry queues all dead letters again, and says how many. The error says that this
+// is done, and not kept yet.
+func (s *sender) retry(now time.Time) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(s.dead)
 	for _, l := range s.dead {
-		l.Dead, l.Attempts, l.Since = time.Time{}, 0, time.Now()
+		l.Dead, l.Attempts, l.Since = time.Time{}, 0, now
 		s.enqueue(l)
 		s.keep(l)
 	}
 	s.dead = nil
 	poke(s.wake)
-	return n
+	if err := s.store(now, true); err != nil {
+		return n, fmt.Errorf("webhook %s: queued again, but not kept: %w", s.hook.Name, err)
+	}
+	return n, nil
 }

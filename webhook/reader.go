@@ -42,7 +42,10 @@ func (s *sender) begin(ctx context.Context, from source) error {
 // more is told; what can't be read is tried again.
 func (s *sender) read(ctx context.Context, from source) {
 	for attempt := 1; ; attempt++ {
-		err := s.follow(ctx, from)
+		some, err := s.follow(ctx, from)
+		if some {
+			attempt = 1
+		}
 		if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, gaffer.ErrClosed) {
 			return
 		}
@@ -55,22 +58,23 @@ func (s *sender) read(ctx context.Context, from source) {
 	}
 }
 
-// follow reads events from the cursor on.
-func (s *sender) follow(ctx context.Context, from source) error {
+// follow reads events from the cursor on, and says whether there were some.
+func (s *sender) follow(ctx context.Context, from source) (some bool, err error) {
 	events, err := s.open(ctx, from, false)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer events.Close()
 	for {
 		a, err := next(ctx, events)
 		if err != nil {
-			return err
+			return some, err
 		}
 		select {
 		case s.arrivals <- a: // waits as long as the queue is full
+			some = true
 		case <-ctx.Done():
-			return ctx.Err()
+			return some, ctx.Err()
 		}
 	}
 }

@@ -229,25 +229,31 @@ func (s *sender) turn(ctx context.Context) (next time.Duration, full, done bool)
 	return next, s.full(), s.draining && s.flying == 0
 }
 
-// save keeps what has changed. The cursor alone is not worth it, unless it has come
-// far, or all is asked for.
+// save keeps what has changed, unless that went wrong just now. The cursor alone is
+// not worth it, unless it has come far, or all is asked for.
 func (s *sender) save(now time.Time, all bool) {
 	if s.saveAt.After(now) && !all {
 		return
 	}
+	known := s.unsaved
+	if err := s.store(now, all); err != nil && !known {
+		s.logger.Error("the queue is not kept", "error", err)
+	}
+}
+
+// store is save at once. What can't be kept is tried again a little later.
+func (s *sender) store(now time.Time, all bool) error {
 	if s.begun && (!s.marked || s.cursor != s.saved && (all || len(s.dirty) > 0 || s.cursor-s.saved >= farBehind)) {
 		s.dirty[cursorKey+s.hook.Name] = encode(cursor{s.cursor})
 	}
 	if len(s.dirty) == 0 {
-		return
+		return nil
 	}
 	if err := s.queue.Update(s.dirty); err != nil {
-		if !s.unsaved {
-			s.logger.Error("the queue is not kept", "error", err)
-		}
 		s.unsaved, s.saveAt = true, now.Add(saveAgain)
-		return
+		return err
 	}
 	s.dirty, s.unsaved = map[string][]byte{}, false
 	s.saved, s.marked = s.cursor, s.begun
+	return nil
 }

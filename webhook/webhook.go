@@ -89,12 +89,18 @@ func New(hooks []Hook, queue Queue, opts Options) (*App, error) {
 // orphaned is for how long letters to hooks that are no more are kept.
 const orphaned = 30 * 24 * time.Hour
 
-// tidy forgets what waits for hooks that have not come back for long.
+// tidy forgets what waits for hooks that have not come back for long, and how far
+// hooks had come that are no more: one that comes back begins anew, as after Reload.
 func (a *App) tidy(now time.Time) error {
 	changes := map[string][]byte{}
+	known := func(hook string) bool {
+		return slices.ContainsFunc(a.running, func(r *running) bool { return r.name == hook })
+	}
 	err := a.queue.Range(func(key string, value []byte) error {
-		hook, ok := hookOf(key)
-		if !ok || slices.ContainsFunc(a.running, func(r *running) bool { return r.name == hook }) {
+		if hook, ok := strings.CutPrefix(key, cursorKey); ok && !known(hook) {
+			changes[key] = nil
+		}
+		if hook, ok := hookOf(key); !ok || known(hook) {
 			return nil
 		}
 		if l, err := readLetter(value); err != nil || now.Sub(l.Since) > orphaned {
@@ -312,13 +318,14 @@ func (a *App) find(name string) (*running, error) {
 	return nil, fmt.Errorf("webhook %s: %w", name, gaffer.ErrNotFound)
 }
 
-// Retry queues the dead letters of a hook again, and says how many there were.
+// Retry queues the dead letters of a hook again, and says how many there were. They
+// are kept when it returns. ErrNotFound: there is no such hook.
 func (a *App) Retry(name string) (int, error) {
 	r, err := a.find(name)
 	if err != nil {
 		return 0, err
 	}
-	return r.retry(), nil
+	return r.retry(time.Now())
 }
 
 // kept is what the queue has of a hook.
