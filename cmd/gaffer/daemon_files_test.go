@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/config"
+	"github.com/gafferpm/gaffer/webhook"
 )
 
 // applier reads the files as often as it is asked, and applies nothing.
@@ -123,5 +125,39 @@ func TestTheLaterOfTwoAppliesCounts(t *testing.T) {
 	wantSettled(t, *settled, "first to later")
 	if len(*settled) != 1 {
 		t.Errorf("settled %q, want one", *settled)
+	}
+}
+
+// unreadable is a queue that can't be read for a while.
+type unreadable struct {
+	webhook.Memory
+	err error
+}
+
+func (q *unreadable) Range(f func(key string, value []byte) error) error {
+	if q.err != nil {
+		return q.err
+	}
+	return q.Memory.Range(f)
+}
+
+func TestWebhooksThatCouldNotBeTakenOverAreTriedAgain(t *testing.T) {
+	queue := &unreadable{}
+	hooks, err := webhook.New(nil, queue, webhook.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{flags: &daemonFlags{}, level: new(slog.LevelVar), log: slog.New(slog.DiscardHandler), parts: parts{hooks: hooks}}
+	before, now := &config.Daemon{}, &config.Daemon{Webhooks: []config.Webhook{{Name: "alert", URL: "http://127.0.0.1:9/"}}}
+	queue.err = errors.New("for a while")
+	if waiting := d.settle(before, now); len(waiting) != 1 {
+		t.Errorf("waiting: %q, want that of the webhooks", waiting)
+	}
+	queue.err = nil
+	if waiting := d.settle(now, now); len(waiting) != 0 {
+		t.Errorf("waiting: %q", waiting)
+	}
+	if list := hooks.List(); len(list) != 1 || list[0].Name != "alert" {
+		t.Errorf("hooks: %+v", list)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -147,10 +148,10 @@ func (d *daemon) settle(before, now *config.Daemon) (waiting []string) {
 	if d.flags.logLevel == "" {
 		d.level.Set(now.Settings.LogLevel.Level())
 	}
-	if !reflect.DeepEqual(before.Webhooks, now.Webhooks) {
-		if err := d.parts.hooks.Reload(context.Background(), hooksOf(now.Webhooks)); err != nil {
-			waiting = append(waiting, err.Error())
-		}
+	// Also where they are the same: it may have gone wrong the last time, and those
+	// that a receiver has turned off are tried again.
+	if err := d.parts.hooks.Reload(context.Background(), hooksOf(now.Webhooks)); err != nil && !errors.Is(err, gaffer.ErrClosed) {
+		waiting = append(waiting, err.Error())
 	}
 	waits := func(same bool, what string) {
 		if !same {
