@@ -53,10 +53,10 @@ func TestEveryChangeIsAuditedWithItsCaller(t *testing.T) {
 	}
 	for _, r := range routes() {
 		for _, role := range []Role{Viewer, Admin} {
-			s.Handler(Caller{By: "alice", Role: role}).ServeHTTP(httptest.NewRecorder(), request(t, &r, "http://localhost"))
+			s.Handler(Caller{By: "alice " + r.id, Role: role}).ServeHTTP(httptest.NewRecorder(), request(t, &r, "http://localhost"))
 			list := told.take()
 			change := r.method != http.MethodGet && r.id != "plan" || r.id == "attach"
-			if change != (len(list) == 1) || len(list) > 1 || change && !strings.HasPrefix(list[0], "alice | ") {
+			if change != (len(list) == 1) || len(list) > 1 || change && !strings.HasPrefix(list[0], "alice "+r.id+" | ") {
 				t.Errorf("%s %s as %s: audits %q", r.method, r.path, role, list)
 			}
 			if change && role < r.role && !strings.Contains(list[0], "refused") {

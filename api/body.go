@@ -35,6 +35,7 @@ func (c *call) decode(v any) error {
 	if err := json.Unmarshal(raw, &anything); err != nil {
 		return &faults{errMalformed, []Fault{{"body", err.Error()}}}
 	}
+	c.name = nameIn(anything)
 	found := &faults{sort: gaffer.ErrInvalid}
 	c.s.schemas.check(reflect.TypeOf(v).Elem(), anything, found)
 	locate(reflect.TypeOf(v).Elem(), raw, "body", found)
@@ -46,6 +47,16 @@ func (c *call) decode(v any) error {
 		return &faults{gaffer.ErrInvalid, []Fault{{"body", err.Error()}}}
 	}
 	return nil
+}
+
+// nameIn is the name that a body gives to what it is about, whatever else is wrong.
+func nameIn(body any) string {
+	members, _ := body.(map[string]any)
+	name, _ := members["name"].(string)
+	if gaffer.CheckName(name) != nil {
+		return ""
+	}
+	return name
 }
 
 func (c *call) readBody() ([]byte, error) {

@@ -22,7 +22,7 @@ import (
 // request's goroutine.
 type call struct {
 	s     *Server
-	w     http.ResponseWriter
+	w     *begunWriter
 	r     *http.Request
 	route *route
 
@@ -35,6 +35,8 @@ type call struct {
 	code int    // status of the answer
 	name string // of an audit: what it is about
 	note string // of an audit: how it was asked for
+
+	announced bool // what goes on was audited when it began
 }
 
 // served is a route of one server.
@@ -44,7 +46,7 @@ type served struct {
 }
 
 func (h *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{s: h.s, w: w, r: r, route: h.route, code: http.StatusOK}
+	c := &call{s: h.s, w: &begunWriter{ResponseWriter: w}, r: r, route: h.route, code: http.StatusOK}
 	defer c.rescue()
 	err := c.admit()
 	if err == nil {
@@ -85,11 +87,14 @@ func (c *call) run() error {
 			return err
 		}
 	}
-	if c.r.ContentLength != 0 {
+	if c.r.ContentLength != 0 && !c.route.stream { // a stream's is written on as it comes
 		c.boundBody()
 	}
 	if !c.route.stream {
 		return c.route.handle(c)
+	}
+	if c.route.audit != "" {
+		c.c = &announcing{c.c, c}
 	}
 	if c.r.Method == http.MethodHead {
 		return nil
@@ -120,42 +125,11 @@ func (c *call) checkQuery() error {
 	return found.err()
 }
 
-// boundBody bounds the size of the body, and the time to send it where it is read
-// at once.
+// boundBody bounds the size of the body, and the time to send it.
 func (c *call) boundBody() {
-	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, c.s.limits.Body)
-	if !c.route.stream {
-		// A connection that has no deadlines is a test's.
-		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(c.s.limits.Transfer))
-	}
-}
-
-// audit tells of a change that was asked for.
-func (c *call) audit(err error) {
-	if c.route.audit == "" || c.s.opts.Audit == nil || c.caller == nil {
-		return
-	}
-	message := c.route.audit
-	if c.note != "" {
-		message += " " + c.note
-	}
-	switch {
-	case err != nil:
-		message += ": refused: " + err.Error()
-	case c.code == http.StatusAccepted:
-		message += ": begun"
-	}
-	c.s.opts.Audit(c.caller.By, c.subject(), message)
-}
-
-// subject is what the request is about, for an audit.
-func (c *call) subject() string {
-	for _, part := range []string{"target", "name", "id"} {
-		if v := c.r.PathValue(part); v != "" {
-			return v
-		}
-	}
-	return c.name
+	c.r.Body = http.MaxBytesReader(c.w.ResponseWriter, c.r.Body, c.s.limits.Body)
+	// A connection that has no deadlines is a test's.
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(c.s.limits.Transfer))
 }
 
 // fail answers with what is wrong.
@@ -169,7 +143,7 @@ func (c *call) fail(err error) {
 }
 
 // rescue answers a request whose handler panicked, which is a fault of the program
-// that must not end what it looks after.
+// that must not end what it looks after. An answer that has begun is cut.
 func (c *call) rescue() {
 	p := recover()
 	if p == nil {
@@ -180,6 +154,11 @@ func (c *call) rescue() {
 	}
 	c.s.logger.LogAttrs(context.Background(), slog.LevelError, "request: panic", slog.Any("panic", p),
 		slog.String("method", c.r.Method), slog.String("path", c.r.URL.Path), slog.String("stack", stack()))
+	c.audit(errInternal)
+	if c.w.begun {
+		c.s.counters.count(http.StatusInternalServerError)
+		panic(http.ErrAbortHandler)
+	}
 	c.fail(errInternal)
 	c.s.counters.count(c.code)
 }

@@ -26,7 +26,8 @@ type Options struct {
 	// Webhooks answers the routes of webhooks. Default: there are none.
 	Webhooks Webhooks
 	// Audit is told of every change that was asked for, by whom, of what, and how
-	// it ended. Default: nobody.
+	// it ended; of what goes on, as soon as it is begun. Of a caller's requests that
+	// are refused, it is told of 10 a minute. Default: nobody.
 	Audit func(by, name, message string)
 	// Shutdown begins the end of the program and returns at once. Default: the
 	// route does not exist here.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -51,6 +52,8 @@ var sorts = []struct {
 	{errMalformed, http.StatusBadRequest, "invalid"},
 	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized"},
 	{ErrForbidden, http.StatusForbidden, "forbidden"},
+	{feed.ErrOrigin, http.StatusForbidden, "forbidden"},
+	{feed.ErrBody, http.StatusBadRequest, "invalid"},
 	{feed.ErrNotAcceptable, http.StatusNotAcceptable, "not_acceptable"},
 	{feed.ErrUpgrade, http.StatusUpgradeRequired, "upgrade"},
 	{errTooMany, http.StatusTooManyRequests, "too_many"},
@@ -68,6 +71,10 @@ var sorts = []struct {
 
 // problemOf is how an error is told.
 func problemOf(err error) *Problem {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		err = fmt.Errorf("body: more than %d bytes: %w", large.Limit, errTooLarge)
+	}
 	p := &Problem{Type: "about:blank", Status: http.StatusInternalServerError, Code: "internal", Detail: err.Error()}
 	for _, s := range sorts {
 		if errors.Is(err, s.err) {

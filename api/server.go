@@ -29,6 +29,7 @@ type Server struct {
 	document func() (*document, error)
 	keys     keyring
 	wrong    failures
+	refused  refusals
 	started  time.Time
 
 	counters counters

@@ -57,7 +57,9 @@ func (c *call) desired() (gaffer.Desired, error) {
 		return d, errUnsupported
 	}
 	err := c.decode(&d)
-	c.name = d.Source
+	if err == nil {
+		c.name = d.Source
+	}
 	return d, err
 }
 
@@ -84,7 +86,7 @@ func (c *call) planned(do func() (gaffer.Plan, error)) error {
 		return err
 	}
 	if err != nil {
-		c.note, done = "with faults: "+err.Error(), true
+		c.note, done = "with faults", true // the steps say which
 	}
 	return c.reply(acceptedUnless(done), withSteps(p))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gafferpm/gaffer"
@@ -187,21 +188,22 @@ func finished(err error) (bool, error) {
 	switch {
 	case err == nil:
 		return true, nil
-	case onlyWaiting(err):
+	case onlyWaiting(err, context.Canceled):
 		return false, nil
 	}
 	return false, err
 }
 
-// onlyWaiting says that an error is nothing but the end of waiting.
-func onlyWaiting(err error) bool {
+// onlyWaiting says that an error is nothing but the end of waiting, which is one of
+// ends.
+func onlyWaiting(err error, ends ...error) bool {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok { // every part counts
 		for _, part := range joined.Unwrap() {
-			if !onlyWaiting(part) {
+			if !onlyWaiting(part, ends...) {
 				return false
 			}
 		}
 		return true
 	}
-	return errors.Is(err, context.Canceled)
+	return slices.ContainsFunc(ends, func(end error) bool { return errors.Is(err, end) })
 }

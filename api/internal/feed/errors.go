@@ -18,6 +18,9 @@ var (
 	// ErrOrigin is the error of a WebSocket that the page of a strange host wants
 	// to open: status 403.
 	ErrOrigin = errors.New("origin not allowed")
+	// ErrBody is the error of a request whose body the client does not end: status
+	// 400.
+	ErrBody = errors.New("the body breaks off")
 )
 
 // ParamError is what is wrong with one parameter of a request. It wraps

@@ -61,7 +61,7 @@ func (f *Feed) copyIn(ctx context.Context, c gaffer.Controller, process *one, la
 		case end != nil && ctx.Err() != nil && errors.Is(context.Cause(ctx), errEnded):
 			return n, after(n, fmt.Errorf("%s: %w", process.name, gaffer.ErrClosed))
 		case end != nil:
-			return n, after(n, fmt.Errorf("the body breaks off: %w", end))
+			return n, after(n, fmt.Errorf("%w: %w", ErrBody, end))
 		}
 	}
 }
