@@ -35,6 +35,7 @@ type Journal struct {
 	buf      []byte     // lines on their way to the last segment
 	places   []place    // where they will be
 	closed   bool
+	torn     bool // an fsync has failed: what it was to write may never be on the disk
 }
 
 // journalOptions bound the journal.
@@ -43,6 +44,7 @@ type journalOptions struct {
 	segmentBytes int64 // of each
 	boot         string
 	write        func(f *os.File, b []byte, offset int64) (int, error)
+	sync         func(f *os.File) error
 }
 
 const (
@@ -263,28 +265,28 @@ func (j *Journal) begin(first uint64) error {
 	old := j.file
 	j.file, j.segments = f, append(slices.Clone(j.segments), s)
 	if old != nil {
-		err = errors.Join(old.Sync(), old.Close())
+		err = errors.Join(j.opts.sync(old), old.Close())
+		j.torn = j.torn || err != nil
 	}
 	return errors.Join(err, syncDir(j.dir))
 }
 
-// syncer brings to the disk what was appended. While nothing is, it waits without
-// a timer.
+// syncer brings to the disk what was appended, again and again until that works.
+// While nothing is, it waits without a timer.
 func (j *Journal) syncer() {
 	defer close(j.ended)
+	failing := false
 	for {
 		select {
 		case <-j.dirty:
 		case <-j.quit:
 			return
 		}
-		j.mu.Lock()
-		f := j.file
-		j.mu.Unlock()
-		// One that was closed meanwhile was brought to the disk before.
-		if err := f.Sync(); err != nil && !errors.Is(err, fs.ErrClosed) {
+		err := j.syncFile()
+		if err != nil && !failing {
 			j.logger.Error("event journal: not on the disk", "error", err)
 		}
+		failing = err != nil
 		select {
 		case <-time.After(syncEvery):
 		case <-j.quit:
@@ -293,15 +295,35 @@ func (j *Journal) syncer() {
 	}
 }
 
-// close ends the journal properly: its numbers go on without a gap.
+// syncFile brings the last segment to the disk. Where that fails it is dirty again.
+func (j *Journal) syncFile() error {
+	j.mu.Lock()
+	f := j.file
+	j.mu.Unlock()
+	err := j.opts.sync(f)
+	if err == nil || errors.Is(err, fs.ErrClosed) { // that was brought to the disk before
+		return nil
+	}
+	j.mu.Lock()
+	j.torn = true
+	j.mu.Unlock()
+	select {
+	case j.dirty <- struct{}{}:
+	default:
+	}
+	return err
+}
+
+// close ends the journal properly: its numbers go on without a gap. After an fsync
+// that has failed they don't: one that works later says nothing of what was lost.
 func (j *Journal) close() error {
 	close(j.quit)
 	<-j.ended
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closed = true
-	err := j.file.Sync()
-	if err == nil {
+	err := j.opts.sync(j.file)
+	if err == nil && !j.torn {
 		err = j.numbers.write(ceiling{Boot: j.boot, Clean: true, Seq: j.seq, ID: j.id})
 	}
 	if err = errors.Join(err, j.closeFiles()); err != nil {

@@ -26,6 +26,7 @@ type Options struct {
 	// Of tests.
 	boot         string
 	writeJournal func(f *os.File, b []byte, offset int64) (int, error)
+	syncJournal  func(f *os.File) error
 }
 
 // State is what is kept in a directory. It is the Store of a manager, and may be
@@ -91,7 +92,10 @@ func (s *State) open(dir string, opts Options) (err error) {
 
 // journal are the options of the journal, with their defaults.
 func (o *Options) journal() journalOptions {
-	j := journalOptions{segments: o.JournalSegments, segmentBytes: o.JournalSegmentBytes, boot: o.boot, write: o.writeJournal}
+	j := journalOptions{
+		segments: o.JournalSegments, segmentBytes: o.JournalSegmentBytes,
+		boot: o.boot, write: o.writeJournal, sync: o.syncJournal,
+	}
 	if j.segments == 0 {
 		j.segments = 8
 	}
@@ -104,6 +108,9 @@ func (o *Options) journal() journalOptions {
 	}
 	if j.write == nil {
 		j.write = (*os.File).WriteAt
+	}
+	if j.sync == nil {
+		j.sync = (*os.File).Sync
 	}
 	return j
 }
