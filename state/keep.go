@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -43,6 +44,7 @@ func (s *State) note(k gaffer.Kept) {
 	s.unsaved[k.Name] = true
 	if k.Wanted == nil {
 		delete(s.records, k.Name)
+		s.noteGone(removal{k.Name, k.Version})
 		return
 	}
 	r := record{name: k.Name}
@@ -60,6 +62,30 @@ func (s *State) note(k gaffer.Kept) {
 	}
 	r.share()
 	s.records[k.Name] = &r
+}
+
+// removal is that of a template, by a change of that version.
+type removal struct {
+	name    string
+	version uint64
+}
+
+// maxGone is how many of the latest removals are remembered: a change that was made
+// before one of them, and comes after it, must not bring the template back. One that
+// comes after so many others does not happen.
+const maxGone = 1024
+
+// noteGone remembers a removal, in the place of the oldest one. The lock is held.
+func (s *State) noteGone(r removal) {
+	s.gone = append(s.gone, r)
+	if len(s.gone) <= maxGone {
+		return
+	}
+	oldest := s.gone[0]
+	s.gone = slices.Delete(s.gone, 0, 1)
+	if s.versions[oldest.name] == oldest.version { // nothing was told of it since
+		delete(s.versions, oldest.name)
+	}
 }
 
 // save returns when all records are in the database as they are now. Those who

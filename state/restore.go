@@ -31,6 +31,7 @@ func (s *State) Restore(ctx context.Context, m *gaffer.Manager, desired []gaffer
 func (s *State) restore(ctx context.Context, m restorer, desired []gaffer.Desired, loadErr error) error {
 	s.mu.Lock()
 	clear(s.versions) // a new manager counts anew
+	s.gone = nil
 	s.mu.Unlock()
 	if loadErr == nil {
 		loadErr = checkDesired(desired)

@@ -45,6 +45,7 @@ type State struct {
 	mu       sync.Mutex // guards the rest; never held while something is written
 	records  map[string]*record
 	versions map[string]uint64     // of the latest change of a name that the manager has told
+	gone     []removal             // the latest, whose names are still in versions
 	coming   map[string]definition // what is being applied
 	unsaved  map[string]bool       // records that are not in the database as they are here
 	order    uint64                // the last one given out

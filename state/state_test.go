@@ -95,6 +95,34 @@ func TestChangesOfSeveralAreKeptTogether(t *testing.T) {
 	}
 }
 
+func TestVersionsOfWhatIsGoneAreForgottenInTheEnd(t *testing.T) {
+	s := open(t, memoryDir(t), Options{})
+	var version uint64
+	keep := func(list ...gaffer.Kept) {
+		t.Helper()
+		if err := s.Keep(context.Background(), list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var list []gaffer.Kept
+	for i := range 3 * maxGone {
+		name := fmt.Sprintf("t%d", i)
+		list = append(list, kept(version+1, name, "x", 1, true), kept(version+2, name, "", 0, false))
+		version += 2
+	}
+	// It is added again, so that it is not gone, whatever is forgotten.
+	keep(kept(1, "stays", "x", 1, true), kept(2, "stays", "", 0, false), kept(version+2, "stays", "x", 3, true))
+	keep(list...)
+	if n := len(s.versions); n > maxGone+1 {
+		t.Errorf("%d versions, want those of %d that are gone and one that is there", n, maxGone)
+	}
+	last := list[len(list)-1].Name
+	keep(kept(version-1, last, "late", 1, true), kept(version+1, "stays", "late", 9, true))
+	if s.records[last] != nil || s.records["stays"].Count != 3 {
+		t.Errorf("changes that came late are in force:\n%s", recordsText(s))
+	}
+}
+
 func TestASecondOneIsToldWhoHasTheDirectory(t *testing.T) {
 	dir := t.TempDir()
 	cmd := program(t, "hold", dir)
