@@ -191,6 +191,9 @@ func TestWhatCannotBeKilledDelaysAnExitForAWhileOnly(t *testing.T) {
 	}
 	h := newHost(t, Options{Subreaper: true, Token: instanceToken})
 	r, members := startFamily(t, h, inGroup, inSession, "stay")
+	t.Cleanup(func() { // once it is thawed it ends, and nobody waits for it any more
+		_, _ = unix.Wait4(members[inSession].pid, nil, 0, nil)
+	})
 	frozen(t, members[inSession].pid)
 	began := time.Now()
 	r.process.Kill()
