@@ -3,8 +3,6 @@ package api
 import (
 	"bytes"
 	"cmp"
-	"context"
-	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/api/internal/feed"
 )
 
 // Metrics in the text format of Prometheus. Its own writer takes a fifth of the
@@ -73,7 +72,7 @@ func showMetrics(c *call) error {
 	if err != nil {
 		return err
 	}
-	last, err := lastEvent(ctx, c.c)
+	last, err := feed.Latest(ctx, c.c)
 	if err != nil {
 		return err
 	}
@@ -86,24 +85,6 @@ func showMetrics(c *call) error {
 	c.w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = c.w.Write(b.Bytes()) // who has gone needs no answer
 	return nil
-}
-
-// lastEvent is the number of the latest event that the caller may see.
-func lastEvent(ctx context.Context, c gaffer.Controller) (uint64, error) {
-	events, err := c.Subscribe(ctx, gaffer.All, gaffer.EventOptions{Tail: 1, NoFollow: true})
-	if err != nil {
-		return 0, err
-	}
-	defer events.Close()
-	e, err := events.Next(ctx)
-	var missed gaffer.Missed
-	if errors.As(err, &missed) {
-		e, err = events.Next(ctx)
-	}
-	if err != nil {
-		return 0, ctx.Err() // there is none
-	}
-	return e.Seq, nil
 }
 
 var templateStates = []gaffer.State{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/api/internal/feed"
 )
 
 // scoped is a Controller for a caller that may touch only the templates of one
@@ -193,6 +194,10 @@ func (s *scoped) Subscribe(ctx context.Context, t gaffer.Target, how gaffer.Even
 	}
 	return s.Controller.Subscribe(ctx, t, how)
 }
+
+// Latest is what feed.Latest looks for: the number of whichever event, for looking
+// for one that is in scope would read all there are.
+func (s *scoped) Latest(ctx context.Context) (uint64, error) { return feed.Latest(ctx, s.Controller) }
 
 func (s *scoped) Output(ctx context.Context, t gaffer.Target, how gaffer.OutputOptions) (gaffer.Stream[gaffer.Output], error) {
 	t, err := s.narrow(ctx, t)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/api/internal/feed"
 	"pgregory.net/rapid"
 )
 
@@ -130,5 +131,27 @@ func TestANarrowedKeyMayLookBeforeThereIsAnything(t *testing.T) {
 	}
 	if _, err := s.List(ctx, "a b"); !errors.Is(err, gaffer.ErrInvalid) {
 		t.Errorf("%v", err)
+	}
+}
+
+// numbered is a Controller that tells of which target it is asked for events.
+type numbered struct {
+	refusing
+	asked []gaffer.Target
+}
+
+func (n *numbered) Subscribe(_ context.Context, t gaffer.Target, _ gaffer.EventOptions) (gaffer.Stream[gaffer.Event], error) {
+	n.asked = append(n.asked, t)
+	return nil, errAsked
+}
+
+func TestTheLatestNumberIsNotLookedForInScope(t *testing.T) {
+	n := &numbered{}
+	c := &viewing{&scoped{Controller: n, scope: "jobs:*"}}
+	if _, err := feed.Latest(t.Context(), c); !errors.Is(err, errAsked) {
+		t.Error(err)
+	}
+	if len(n.asked) != 1 || n.asked[0] != gaffer.All {
+		t.Errorf("asked for events of %q", n.asked)
 	}
 }

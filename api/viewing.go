@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/api/internal/feed"
 )
 
 // viewing is a Controller for viewers: it keeps the values of env to itself.
@@ -38,3 +39,6 @@ func (v *viewing) Status(ctx context.Context, t gaffer.Target) ([]gaffer.Status,
 func (v *viewing) Usage(ctx context.Context, t gaffer.Target) ([]gaffer.Use, error) {
 	return usageOf(ctx, v.Controller, t)
 }
+
+// Latest is what feed.Latest looks for.
+func (v *viewing) Latest(ctx context.Context) (uint64, error) { return feed.Latest(ctx, v.Controller) }

@@ -71,7 +71,7 @@ func (f *Feed) Events(w http.ResponseWriter, r *http.Request, c gaffer.Controlle
 // is cut before its first event can resume: start is that number.
 func subscribe(ctx context.Context, c gaffer.Controller, q *eventQuery) (events gaffer.Stream[gaffer.Event], start uint64, err error) {
 	if q.how.Since == nil && q.how.Tail == 0 && !q.how.NoFollow {
-		if start, err = latest(ctx, c); err != nil {
+		if start, err = Latest(ctx, c); err != nil {
 			return nil, 0, err
 		}
 		if start > 0 {
@@ -85,8 +85,16 @@ func subscribe(ctx context.Context, c gaffer.Controller, q *eventQuery) (events 
 	return events, start, err
 }
 
-// latest is the number of the latest event there is, 0 when there is none.
-func latest(ctx context.Context, c gaffer.Controller) (uint64, error) {
+// Latest is the number of the latest event there is, 0 when there is none. A
+// Controller that shows only some of the events would look for one of those for
+// long: it may have a method Latest that asks for the number alone.
+func Latest(ctx context.Context, c gaffer.Controller) (uint64, error) {
+	type teller interface {
+		Latest(context.Context) (uint64, error)
+	}
+	if teller, ok := c.(teller); ok {
+		return teller.Latest(ctx)
+	}
 	events, err := c.Subscribe(ctx, gaffer.All, gaffer.EventOptions{Tail: 1, NoFollow: true})
 	if err != nil {
 		return 0, err
