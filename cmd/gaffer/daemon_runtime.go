@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/config"
@@ -47,7 +48,7 @@ func lockSocket(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err = flockPatiently(f)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		defer f.Close()
 		text, _ := io.ReadAll(io.LimitReader(f, 32))
@@ -65,6 +66,22 @@ func lockSocket(path string) (*os.File, error) {
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	return f, nil
+}
+
+// Whoever waits for the end of a daemon looks at its lock by taking it, and a child
+// that a killed daemon was just starting has it: each for a moment.
+const (
+	lockPatience = 500 * time.Millisecond
+	lockRetry    = 5 * time.Millisecond
+)
+
+func flockPatiently(f *os.File) error {
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockRetry) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // errnoIn is an error of a path without the path, which was said.
