@@ -195,7 +195,7 @@ func (m *Manager) enter(from, to phase) error {
 func (m *Manager) startApps(ctx context.Context, apps []App) error {
 	for _, app := range apps {
 		if err := app.Start(ctx, m); err != nil {
-			return fmt.Errorf("app %T: %w", app, err)
+			return err // whose it is, it says itself
 		}
 		m.mu.Lock()
 		m.apps = append(m.apps, app)
@@ -227,7 +227,7 @@ func (m *Manager) shutdown() error {
 	var errs []error
 	for _, app := range slices.Backward(apps) {
 		if err := app.Stop(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("app %T: %w", app, err))
+			errs = append(errs, err)
 		}
 	}
 	m.mu.Lock()

@@ -105,13 +105,17 @@ func (p *process) exit(e proc.Exit) *Exit {
 }
 
 func describe(e proc.Exit) string {
-	switch {
-	case e.Signal != 0 && e.Core:
-		return fmt.Sprintf("ended by %s (core dumped)", Signal(e.Signal))
-	case e.Signal != 0:
-		return fmt.Sprintf("ended by %s", Signal(e.Signal))
+	if e.Signal == 0 {
+		return fmt.Sprintf("exit status %d", e.Status)
 	}
-	return fmt.Sprintf("exit status %d", e.Status)
+	name := proc.SignalName(e.Signal)
+	if name == "" {
+		name = fmt.Sprintf("signal %d", e.Signal)
+	}
+	if e.Core {
+		return fmt.Sprintf("ended by %s (core dumped)", name)
+	}
+	return "ended by " + name
 }
 
 func plural(n int, one, many string) string {

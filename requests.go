@@ -196,6 +196,13 @@ func (k *keeper) priority() (p int) {
 	return p
 }
 
+// detaches asks whether the template's processes are left alone.
+func (k *keeper) detaches() (is bool) {
+	// Nothing ends the waiting, which a keeper keeps short.
+	_ = k.box.do(context.Background(), func() { is = k.recipe.Detach })
+	return is
+}
+
 // replaceAll tells all processes to stop, whose slots are then filled anew.
 func (k *keeper) replaceAll(why string) {
 	k.restarting = nil

@@ -198,6 +198,9 @@ func (m *Manager) Signal(ctx context.Context, target Target, sig Signal) error {
 	if sel.one() {
 		return notFoundf("%s: no process runs there", target)
 	}
+	if found[0].detaches() {
+		return conflictf("template %s: it is detached and left alone", found[0].name)
+	}
 	return conflictf("%s: no process runs", target)
 }
 

@@ -239,6 +239,7 @@ ProtectKernelLogs=yes
 ProtectHostname=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
+LockPersonality=yes
 SystemCallArchitectures=native
 `
 
@@ -268,7 +269,6 @@ Delegate=yes
 OOMPolicy=continue
 LimitNOFILE=1024:524288
 TasksMax=infinity
-LockPersonality=yes
 UMask=0022
 %s
 [Install]
