@@ -183,7 +183,7 @@ func TestAnAnswerThatHasBegunIsCutByAPanic(t *testing.T) {
 				t.Errorf("panic %v", p)
 			}
 		}()
-		ctx := context.WithValue(t.Context(), connKey{}, &conn{caller: &Caller{Role: Viewer}})
+		ctx := context.WithValue(t.Context(), connKey{}, &conn{caller: func() *Caller { return &Caller{Role: Viewer} }})
 		(&served{s, r}).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
 	}()
 	if got := w.Body.String(); got != `{"half":` {

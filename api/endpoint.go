@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -28,7 +29,7 @@ type endpoint struct {
 // conn is what is known of a connection. It does not change.
 type conn struct {
 	ep     *endpoint
-	caller *Caller // known by the connection alone; nil: not known
+	caller func() *Caller // known by the connection alone; nil: not known
 	remote string
 }
 
@@ -143,7 +144,10 @@ func (e *endpoint) warn() {
 func (e *endpoint) connected(ctx context.Context, c net.Conn) context.Context {
 	info := &conn{ep: e, remote: hostOf(c.RemoteAddr().String())}
 	if e.unix {
-		info.caller = e.peer(c)
+		// The credentials are taken now. Names are looked up when somebody asks: that
+		// may take long, and others wait to be accepted.
+		cred, err := credentials(c)
+		info.caller = sync.OnceValue(func() *Caller { return e.peer(cred, err) })
 	}
 	return context.WithValue(ctx, connKey{}, info)
 }

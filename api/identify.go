@@ -20,7 +20,7 @@ func (c *call) identify() error {
 	}
 	switch {
 	case at.caller != nil:
-		c.caller = at.caller
+		c.caller = at.caller()
 		return nil
 	case c.certified(at):
 		return nil

@@ -56,6 +56,7 @@ var sorts = []struct {
 	{feed.ErrBody, http.StatusBadRequest, "invalid"},
 	{feed.ErrNotAcceptable, http.StatusNotAcceptable, "not_acceptable"},
 	{feed.ErrUpgrade, http.StatusUpgradeRequired, "upgrade"},
+	{feed.ErrTooMany, http.StatusTooManyRequests, "too_many"},
 	{errTooMany, http.StatusTooManyRequests, "too_many"},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
 	{errMethod, http.StatusMethodNotAllowed, "method"},

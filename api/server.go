@@ -112,7 +112,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // keys. It is for tests, and for programs that know their callers otherwise.
 func (s *Server) Handler(as Caller) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := context.WithValue(r.Context(), connKey{}, &conn{caller: &as})
+		ctx := context.WithValue(r.Context(), connKey{}, &conn{caller: func() *Caller { return &as }})
 		s.mux.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

@@ -27,7 +27,7 @@ func BenchmarkShare(b *testing.B) {
 		b.Fatal(err)
 	}
 	e := &endpoint{s: s, unix: true}
-	r, err := http.NewRequestWithContext(context.WithValue(b.Context(), connKey{}, &conn{ep: e, caller: &Caller{Role: Admin}}), "GET", "http://gaffer/v1/processes/web/status", nil)
+	r, err := http.NewRequestWithContext(context.WithValue(b.Context(), connKey{}, &conn{ep: e, caller: func() *Caller { return &Caller{Role: Admin} }}), "GET", "http://gaffer/v1/processes/web/status", nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -113,13 +113,20 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// peer is the caller at the other end of a unix socket.
-func (e *endpoint) peer(c net.Conn) *Caller {
+// errNoSocket says that a connection is not one of a unix socket.
+var errNoSocket = errors.New("not a unix socket")
+
+// credentials are the kernel's of who is at the other end of a unix socket.
+func credentials(c net.Conn) (peer.Cred, error) {
 	unix, ok := plain(c).(*net.UnixConn)
 	if !ok {
-		return &Caller{By: "somebody"}
+		return peer.Cred{}, errNoSocket
 	}
-	cred, err := peer.Of(unix)
+	return peer.Of(unix)
+}
+
+// peer is the caller who has the credentials, or of whom they are not known.
+func (e *endpoint) peer(cred peer.Cred, err error) *Caller {
 	if errors.Is(err, peer.ErrUnknown) && e.opts.Users == nil && e.opts.Groups == nil && e.opts.Mode&0o077 == 0 {
 		// Only the mode of the file decides then, and it lets only our user in.
 		return &Caller{By: "uid " + strconv.Itoa(os.Geteuid()), Role: Admin}

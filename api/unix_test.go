@@ -112,3 +112,28 @@ func TestASocketIsOpenedOnlyWhereNobodyElseCanReplaceIt(t *testing.T) {
 		t.Errorf("somebody else's directory: %v", err)
 	}
 }
+
+func TestTheCallerOfAConnectionIsFoundOutOnce(t *testing.T) {
+	socket := filepath.Join(shortDir(t), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &endpoint{unix: true, opts: &Endpoint{}}
+	info, _ := e.connected(t.Context(), accepted).Value(connKey{}).(*conn)
+	accepted.Close() // the credentials are there already
+	first := info.caller()
+	if !strings.HasPrefix(first.By, "uid "+strconv.Itoa(os.Geteuid())) || first.Role != Admin || info.caller() != first {
+		t.Errorf("%+v, and then %+v", first, info.caller())
+	}
+}

@@ -18,6 +18,9 @@ var (
 	// ErrOrigin is the error of a WebSocket that the page of a strange host wants
 	// to open: status 403.
 	ErrOrigin = errors.New("origin not allowed")
+	// ErrTooMany is the error of a request for a reading of what processes use that
+	// is one too many: status 429.
+	ErrTooMany = errors.New("too many requests")
 	// ErrBody is the error of a request whose body the client does not end: status
 	// 400.
 	ErrBody = errors.New("the body breaks off")

@@ -52,7 +52,8 @@ type Feed struct {
 	draining context.Context // ends when Drain is called
 	drain    context.CancelFunc
 	events   encodings
-	buffers  sync.Pool // of *[]byte, for those who have something to write
+	buffers  sync.Pool    // of *[]byte, for those who have something to write
+	readings atomic.Int32 // streams of what processes use
 
 	mu      sync.Mutex    // guards the rest
 	running atomic.Int64  // streams; may be read without the lock

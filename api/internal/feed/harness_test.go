@@ -133,7 +133,7 @@ func routes(f *feed.Feed, c gaffer.Controller) http.Handler {
 func status(err error) int {
 	for sort, code := range map[error]int{
 		gaffer.ErrNotFound: 404, gaffer.ErrConflict: 409, gaffer.ErrInvalid: 422, gaffer.ErrClosed: 503,
-		context.DeadlineExceeded: 504, feed.ErrNotAcceptable: 406, feed.ErrUpgrade: 426, feed.ErrOrigin: 403, feed.ErrBody: 400,
+		context.DeadlineExceeded: 504, feed.ErrNotAcceptable: 406, feed.ErrUpgrade: 426, feed.ErrOrigin: 403, feed.ErrBody: 400, feed.ErrTooMany: 429,
 	} {
 		if errors.Is(err, sort) {
 			return code

@@ -225,3 +225,26 @@ func TestStatsComeAgainAndAgain(t *testing.T) {
 		t.Errorf("once, of what does not exist: %d", code)
 	}
 }
+
+func TestStreamsOfStatsAreBounded(t *testing.T) {
+	w := newWorld(t, worldOptions{})
+	w.add("web", "exec sleep 100")
+	var open []*lines
+	for range 16 {
+		open = append(open, w.follow("/v1/stats?interval=1m"))
+	}
+	if code, text := w.whole("/v1/stats"); code != 429 {
+		t.Errorf("one too many: %d %s", code, text)
+	}
+	if code, text := w.whole("/v1/stats?follow=false"); code != 200 {
+		t.Errorf("a single reading: %d %s", code, text)
+	}
+	open[0].hangUp()
+	for { // until the server has seen it
+		resp := w.request(w.ctx, "GET", "/v1/stats", nil)
+		w.ok(resp.Body.Close())
+		if resp.StatusCode == 200 {
+			return
+		}
+	}
+}

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -10,6 +11,10 @@ import (
 
 // leastInterval is how often what processes use can be asked for.
 const leastInterval = 100 * time.Millisecond
+
+// mostReadings is how many streams of what processes use there may be: each takes
+// its own readings.
+const mostReadings = 16
 
 // Stats serves GET /v1/stats: a list of what each template uses, every interval.
 func (f *Feed) Stats(w http.ResponseWriter, r *http.Request, c gaffer.Controller) error {
@@ -35,6 +40,11 @@ func (f *Feed) Stats(w http.ResponseWriter, r *http.Request, c gaffer.Controller
 	if !follow {
 		return f.statsOnce(w, r, c, target, format)
 	}
+	if f.readings.Add(1) > mostReadings {
+		f.readings.Add(-1)
+		return fmt.Errorf("%d streams of stats are open: %w", mostReadings, ErrTooMany)
+	}
+	defer f.readings.Add(-1)
 	stats, err := c.Monitor(ctx, target, interval)
 	if err != nil {
 		return err
