@@ -64,8 +64,11 @@ func (a *answer) flush() bool {
 	a.sent = time.Now()
 	if err := a.rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		a.bad = true
+		return false
 	}
-	return !a.bad
+	// Silence is no stall, but with HTTP/2 the limit would end it.
+	_ = a.rc.SetWriteDeadline(time.Time{})
+	return true
 }
 
 // release gives the buffer to those who need one; a very large one is left to
@@ -77,13 +80,8 @@ func (a *answer) release() {
 	a.buf = nil
 }
 
-// close lifts the limit of the last write: the connection may serve on.
-func (a *answer) close() {
-	a.release()
-	if !a.bad {
-		_ = a.rc.SetWriteDeadline(time.Time{})
-	}
-}
+// close gives back what was not written.
+func (a *answer) close() { a.release() }
 
 // cut ends the answer in such a way that the client sees that it is not whole.
 func (a *answer) cut() {

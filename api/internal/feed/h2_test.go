@@ -75,3 +75,13 @@ func TestStalledClientOfHTTP2IsCut(t *testing.T) {
 		t.Fatal("it is not cut")
 	}
 }
+
+func TestSilenceIsNoStallWithHTTP2(t *testing.T) {
+	w := newWorld(t, worldOptions{})
+	w.add("web", "sleep 0.5; echo hello; exec sleep 100")
+	get := secondVersion(t, feed.New(feed.Options{Stall: 100 * time.Millisecond}), w.m)
+	b := make([]byte, len("hello\n"))
+	if _, err := io.ReadFull(get("/v1/logs?follow=true&target=web").Body, b); err != nil || string(b) != "hello\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
