@@ -18,6 +18,7 @@ type fileFlags struct {
 	path     string
 	envFiles []string
 	port     int
+	profile  string
 }
 
 func (f *fileFlags) add(cmd *cobra.Command) {
@@ -25,6 +26,7 @@ func (f *fileFlags) add(cmd *cobra.Command) {
 	flags.StringVarP(&f.path, "config", "f", "", "`file` to read, instead of gaffer.toml or else Procfile of this directory")
 	flags.StringArrayVarP(&f.envFiles, "env-file", "e", nil, "`file` of variables to read, after .env; can be repeated, later ones win")
 	flags.IntVar(&f.port, "port", 0, "PORT of a Procfile's first entry (default PORT, or 5000)")
+	flags.StringVar(&f.profile, "profile", "", "`name` of the profile of the file that is to be in force (default GAFFER_PROFILE)")
 	_ = cmd.MarkFlagFilename("config")
 	_ = cmd.MarkFlagFilename("env-file")
 }
@@ -42,7 +44,7 @@ func (f *fileFlags) load(cmd *cobra.Command, counts map[string]int) (*config.Fil
 		}
 		path = found
 	}
-	return config.Load(path, config.Options{EnvFiles: f.envFiles, Port: f.port, Counts: counts})
+	return config.Load(path, config.Options{EnvFiles: f.envFiles, Port: f.port, Counts: counts, Profile: f.profile})
 }
 
 // parseCounts reads "web=2,worker=3".

@@ -48,7 +48,7 @@ func (f *sourceFlags) addWait(cmd *cobra.Command) {
 func (f *sourceFlags) desired(cmd *cobra.Command) (gaffer.Desired, error) {
 	d := gaffer.Desired{Templates: []gaffer.Template{}, Adopt: f.adopt, Reset: f.reset}
 	if f.path == "" {
-		for _, name := range []string{"env-file", "port"} {
+		for _, name := range []string{"env-file", "port", "profile"} {
 			if cmd.Flags().Changed(name) {
 				return d, usagef("--%s goes with --config: the daemon's own files are read by the daemon", name)
 			}
