@@ -3,6 +3,8 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strings"
+	"unicode"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -50,6 +52,9 @@ func addKey(c *call) error {
 	var req KeyRequest
 	if err := c.decode(&req); err != nil {
 		return err
+	}
+	if strings.ContainsFunc(req.Name, unicode.IsControl) {
+		return &faults{gaffer.ErrInvalid, []Fault{{"body.name", "has a control character"}}}
 	}
 	if err := checkScope(req.Target); err != nil {
 		return &faults{gaffer.ErrInvalid, []Fault{{"body.target", err.Error()}}}

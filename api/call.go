@@ -66,7 +66,7 @@ func (c *call) admit() error {
 	}
 	switch {
 	case c.caller.Role < c.route.role:
-		return fmt.Errorf("%s: a %s may not do this, which needs the role %s: %w",
+		return fmt.Errorf("%s: the role %s may not do this, which needs %s: %w",
 			c.caller.By, c.caller.Role, c.route.role, ErrForbidden)
 	case c.route.whole && !c.caller.whole():
 		return fmt.Errorf("%s: narrowed to %s, which this is not about: %w", c.caller.By, c.caller.Target, ErrForbidden)
