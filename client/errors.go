@@ -26,6 +26,9 @@ var (
 	ErrForbidden = errors.New("forbidden")
 	// ErrTooMany: the daemon has more to do than it allows; later it may.
 	ErrTooMany = errors.New("too many requests")
+	// ErrNoAnswer: an order was given, and not answered although that was due. It may
+	// have been carried out, or yet be.
+	ErrNoAnswer = errors.New("no answer")
 	// ErrUnsupported: the daemon has no such thing.
 	ErrUnsupported = errors.ErrUnsupported
 )

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -14,7 +15,7 @@ const (
 	// longest is how long the daemon is asked to wait when nothing else limits it.
 	longest = 24 * time.Hour
 	// slack is how long an answer may take that is due.
-	slack = 2 * time.Second
+	slack = time.Second
 	// promptness is how long an answer may take for which nothing need be waited.
 	promptness = 30 * time.Second
 	// respite is the time before the same is asked again.
@@ -77,9 +78,10 @@ func (c *Client) ask(ctx context.Context, r call) ([]byte, error) {
 	case a := <-answered:
 		return a.body, verdict(ctx, a)
 	case <-written: // and the answer wanted by nobody
+		return nil, ctx.Err()
 	case <-timer.C:
 	}
-	return nil, ctx.Err()
+	return nil, fmt.Errorf("%s: %w: %w", c.host, ErrNoAnswer, ctx.Err())
 }
 
 // begun begins a call. written is closed when the request has left.

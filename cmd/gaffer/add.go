@@ -131,6 +131,8 @@ func (v *verb) define(cmd *cobra.Command, name string, do func(context.Context, 
 	defer cancel()
 	err = do(wait, c)
 	switch {
+	case errors.Is(err, client.ErrNoAnswer):
+		return fmt.Errorf("%s: no answer; it may still be done", c.Host())
 	case v.noWait && errors.Is(err, context.Canceled):
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):

@@ -122,6 +122,8 @@ func waiting(err error) bool {
 func (f *sourceFlags) outcome(cmd *cobra.Command, c gaffer.Controller, done gaffer.Plan, err error) error {
 	failed := slices.ContainsFunc(done.Steps, func(s gaffer.Step) bool { return s.Error != "" })
 	switch {
+	case errors.Is(err, client.ErrNoAnswer):
+		return errors.New("no answer; it may still be done")
 	case f.noWait && errors.Is(err, context.Canceled):
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):

@@ -50,6 +50,30 @@ func showHelp(cmd *cobra.Command, _ []string) {
 	_ = h.w.Flush()
 }
 
+// mendHelp has `gaffer help NAME` refuse what is no command, as `gaffer NAME` does.
+func mendHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "help" {
+			continue
+		}
+		c.Run = nil
+		c.RunE = func(_ *cobra.Command, args []string) error {
+			about, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if about.HasSubCommands() {
+				if err := noCommand(about, rest); err != nil {
+					return err
+				}
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		}
+	}
+}
+
 // helpWidth is how long lines of help may be.
 func helpWidth(out io.Writer) int {
 	if f, ok := out.(*os.File); ok {

@@ -100,12 +100,13 @@ starts all that it defines, shows what they write, and restarts what crashes.`,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(showHelp)
 	addHostFlags(root)
 	root.AddCommand(newUp(), newRun(), newConfig(), newVersion(), newCompletion())
 	root.AddCommand(clientCommands()...)
 	root.AddCommand(daemonCommands()...)
+	mendHelp(root)
 	return root
 }
 

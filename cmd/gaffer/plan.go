@@ -39,7 +39,7 @@ func (f *sourceFlags) addRest(cmd *cobra.Command) {
 // addWait adds the flags of those that wait until it is done.
 func (f *sourceFlags) addWait(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.DurationVar(&f.wait, "wait", 0, "wait at most that `time` until it is done, as 30s (default as long as it takes)")
+	flags.Var((*durationFlag)(&f.wait), "wait", "wait at most that `time` until it is done, as 30s (default as long as it takes)")
 	flags.BoolVar(&f.noWait, "no-wait", false, "do not wait, only begin")
 }
 

@@ -67,6 +67,9 @@ func parseScale(s string) (gaffer.Target, gaffer.Change, error) {
 		return "", gaffer.Change{}, usagef("%s: %w", s, err)
 	}
 	target := gaffer.Target(s[:at])
+	if strings.HasSuffix(s[:at], "=") || strings.HasSuffix(s[:at], "+") {
+		return "", gaffer.Change{}, usagef("%s: want a number from 0, as TARGET=N, TARGET+N or TARGET-N", s)
+	}
 	if err := target.Check(); err != nil {
 		return "", gaffer.Change{}, &usageError{err}
 	}

@@ -59,7 +59,8 @@ one core, since the start of the process; with -f since the reading before.
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&f.follow, "follow", "f", false, "show it again and again")
-	flags.DurationVar(&f.interval, "interval", time.Second, "`time` between two readings of -f")
+	f.interval = time.Second
+	flags.Var((*durationFlag)(&f.interval), "interval", "`time` between two readings of -f")
 	flags.BoolVar(&f.children, "tree", false, "show what processes have started in lines of their own")
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	return cmd

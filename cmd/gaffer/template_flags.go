@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/nearest"
 )
 
 // templateFlags are the flags for the fields of a template. They collect changes:
@@ -202,7 +206,7 @@ func setTable[T any](f *templateFlags, s string, table func(*gaffer.Template) **
 	if err != nil {
 		return err
 	}
-	if err := decodeTable(text, new(T)); err != nil {
+	if err := checkTable[T](text); err != nil {
 		return err
 	}
 	f.change(func(t *gaffer.Template) {
@@ -231,6 +235,30 @@ func tableJSON(s string) ([]byte, error) {
 		}
 	}
 	return json.Marshal(fields)
+}
+
+// checkTable tells which field of a table there is not, or has a value of another sort.
+func checkTable[T any](text []byte) error {
+	var known []string
+	for field := range reflect.TypeFor[T]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		known = append(known, name)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("unknown field %s%s; there are %s", name, nearest.Hint(name, known), strings.Join(known, ", "))
+		}
+	}
+	err := decodeTable(text, new(T))
+	var sort *json.UnmarshalTypeError
+	if errors.As(err, &sort) {
+		return fmt.Errorf("%s: want a number", sort.Field)
+	}
+	return err
 }
 
 func decodeTable(text []byte, into any) error {

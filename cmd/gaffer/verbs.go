@@ -23,7 +23,7 @@ type waitFlags struct {
 
 func (f *waitFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.DurationVar(&f.wait, "wait", 0, "wait at most that `time` until it is so, as 30s (default as long as it takes)")
+	flags.Var((*durationFlag)(&f.wait), "wait", "wait at most that `time` until it is so, as 30s (default as long as it takes)")
 	flags.BoolVar(&f.noWait, "no-wait", false, "do not wait, only ask")
 	flags.BoolVar(&f.json, "json", false, "print a list of statuses, when it is so")
 }
@@ -73,7 +73,7 @@ func (v *verb) run(cmd *cobra.Command, args []string) error {
 	}
 	// A name that is wrong is found before anything is done.
 	if len(targets) > 1 || targets[0] != gaffer.All {
-		if _, err := statuses(cmd.Context(), c, targets); err != nil {
+		if err := v.lookUp(cmd.Context(), c, targets); err != nil {
 			return err
 		}
 	}
@@ -84,6 +84,8 @@ func (v *verb) run(cmd *cobra.Command, args []string) error {
 		err := v.do(wait, c, target)
 		switch {
 		case err == nil:
+		case errors.Is(err, client.ErrNoAnswer):
+			return fmt.Errorf("%s: no answer; it may still be done", c.Host())
 		case v.noWait && errors.Is(err, context.Canceled):
 		case errors.Is(err, context.DeadlineExceeded):
 			late = true
@@ -96,6 +98,24 @@ func (v *verb) run(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return v.report(wait, cmd, c, targets, late)
+}
+
+// answerDue is how long after the time of --wait an answer may come.
+const answerDue = time.Second
+
+// lookUp finds names that are wrong. A daemon that hangs is given up when the time
+// of --wait is over.
+func (v *verb) lookUp(ctx context.Context, c *client.Client, targets []gaffer.Target) error {
+	if v.wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, v.wait+answerDue)
+		defer cancel()
+	}
+	_, err := statuses(ctx, c, targets)
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: no answer after %s; nothing was done", c.Host(), v.wait)
+	}
+	return err
 }
 
 // report tells how the targets are now, and what the exit status is by that.
