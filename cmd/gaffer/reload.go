@@ -4,7 +4,24 @@ import (
 	"errors"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/internal/console"
 )
+
+// tell reports the steps that were done, and those that could not be.
+func tell(cmd *cobra.Command, done gaffer.Plan) error {
+	p := &progress{screen: newScreen(cmd)}
+	for _, s := range done.Steps {
+		switch {
+		case s.Error != "":
+			note("%s: not done: %s", console.Clean(s.Name), console.Clean(s.Error))
+		case stepWords[s.Op] != "":
+			p.report(s)
+		}
+	}
+	return p.Flush()
+}
 
 func newReload() *cobra.Command {
 	f := sourceFlags{}
@@ -14,7 +31,8 @@ func newReload() *cobra.Command {
 		Example: `  gaffer reload`,
 		Long: `Have the daemon read the files again that it was started with, and apply them: what
 did not change is not touched. It is what SIGHUP does, and gaffer apply without
---config, which shows the plan first. A file that is wrong changes nothing.
+--config, which shows the plan first and does nothing at all when a name belongs to
+somebody else: here the rest is applied, and that template left as it is. A file that is wrong changes nothing.
 
 Settings of the daemon itself are taken over as far as that is possible while it
 runs; what is not waits for the next start, and is said.
@@ -33,7 +51,7 @@ Exit status: as of gaffer apply.`,
 			defer cancel()
 			done, err := c.Reload(wait)
 			if len(done.Steps) > 0 && !f.json && !waiting(err) {
-				err = errors.Join(err, f.show(cmd, done))
+				err = errors.Join(err, f.show(cmd, done), tell(cmd, done))
 			}
 			return f.outcome(cmd, c, done, err)
 		},
