@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -161,6 +162,9 @@ func (c *Client) refused(resp *http.Response) error {
 	}
 	if r.text == "" {
 		r.text = fmt.Sprintf("%s: answered %s", c.host, resp.Status)
+		if resp.StatusCode == http.StatusBadRequest && bytes.Contains(body, []byte("to an HTTPS server")) {
+			r.text = c.host + ": it speaks TLS; use https://"
+		}
 	}
 	return r
 }
@@ -172,6 +176,9 @@ func (c *Client) unreached(ctx context.Context, err error) error {
 	}
 	if e := ctx.Err(); e != nil {
 		return e
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return &refusal{text: c.host + ": it does not speak TLS; use http://", causes: []error{err}}
 	}
 	var dial *net.OpError
 	if !errors.As(err, &dial) || dial.Op != "dial" {

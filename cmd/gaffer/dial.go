@@ -168,7 +168,10 @@ func tlsOf(cmd *cobra.Command) (*tls.Config, error) {
 
 // hint adds to an error what can be done about it.
 func hint(cmd *cobra.Command, err error) string {
+	var stranger x509.UnknownAuthorityError
 	switch {
+	case errors.As(err, &stranger):
+		return "; --ca-file names a file with the certificate that its own is checked with"
 	case errors.Is(err, client.ErrUnauthorized):
 		return "; `gaffer keys add` on the daemon's machine makes a key, --key-file says where it is"
 	case errors.Is(err, client.ErrNoDaemon) && !strings.HasPrefix(hostOf(cmd), "unix:"):
