@@ -99,6 +99,9 @@ func update(ctx, wait context.Context, c *client.Client, args []string, fields *
 	}
 	t := infos[0].Template
 	fields.apply(&t)
+	if len(fields.missing) > 0 {
+		return fmt.Errorf("template %s: env.%s: %w, so there is nothing to unset", t.Name, fields.missing[0], gaffer.ErrNotFound)
+	}
 	if len(args) > 1 {
 		setCommand(&t, args[1:])
 	}

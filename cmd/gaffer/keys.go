@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -105,6 +106,9 @@ sent into a file.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(roles, role) {
 				return usagef("--role %s: want %s", role, strings.Join(roles, ", "))
+			}
+			if strings.ContainsFunc(args[0], unicode.IsControl) {
+				return usagef("name %q: want no control characters", args[0])
 			}
 			if target != "" {
 				if err := gaffer.Target(target).Check(); err != nil {

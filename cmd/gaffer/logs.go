@@ -157,6 +157,11 @@ func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how client.LogO
 	if err := mustSelect(ctx, c, target, false); err != nil {
 		return err
 	}
+	if f.follow {
+		if err := f.checkStreams(cmd, c, target); err != nil {
+			return err
+		}
+	}
 	s := newScreen(cmd)
 	show := &following[gaffer.Output]{follow: f.follow}
 	if f.json {
@@ -171,6 +176,11 @@ func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how client.LogO
 		show.show = func(o gaffer.Output) error { lines.Line(o); return nil }
 		show.lost = func(n int) error { lines.Say("%s", missing(n, "line")); return nil }
 	}
+	shown, line := false, show.show
+	show.show = func(o gaffer.Output) error {
+		shown = true
+		return line(o)
+	}
 	resumeLogs(show, func(ctx context.Context, since time.Time) (gaffer.Stream[gaffer.Output], error) {
 		if !since.IsZero() {
 			how.Since, how.Tail = since, -1
@@ -178,7 +188,11 @@ func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how client.LogO
 		stream, err := c.Logs(ctx, target, how)
 		return stream, explain(ctx, c, target, err)
 	})
-	return show.run(ctx, c)
+	if err := show.run(ctx, c); err != nil || shown || f.follow {
+		return err
+	}
+	// Labels that were in use before may have lines; those that never were have none.
+	return f.checkStreams(cmd, c, target)
 }
 
 // lines prints lines with names that are aligned and coloured.

@@ -21,6 +21,7 @@ import (
 // what was not given stays as it is.
 type templateFlags struct {
 	changes []func(*gaffer.Template)
+	missing []string // variables that were to be unset and are not there
 }
 
 func (f *templateFlags) change(do func(*gaffer.Template)) { f.changes = append(f.changes, do) }
@@ -153,7 +154,12 @@ func (f *templateFlags) truth(cmd *cobra.Command, name, usage string, set func(*
 // unset reads the name of a field that is to have its default again.
 func (f *templateFlags) unset(field string) error {
 	if name, found := strings.CutPrefix(field, "env."); found {
-		f.change(func(t *gaffer.Template) { delete(t.Env, name) })
+		f.change(func(t *gaffer.Template) {
+			if _, there := t.Env[name]; !there {
+				f.missing = append(f.missing, name)
+			}
+			delete(t.Env, name)
+		})
 		return nil
 	}
 	field = strings.ReplaceAll(field, "-", "_")
