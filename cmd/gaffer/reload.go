@@ -32,7 +32,8 @@ func newReload() *cobra.Command {
 		Long: `Have the daemon read the files again that it was started with, and apply them: what
 did not change is not touched. It is what SIGHUP does, and gaffer apply without
 --config, which shows the plan first and does nothing at all when a name belongs to
-somebody else: here the rest is applied, and that template left as it is. A file that is wrong changes nothing.
+somebody else: here the rest is applied, and that template left as it is. A file
+that is wrong changes nothing.
 
 Settings of the daemon itself are taken over as far as that is possible while it
 runs; what is not waits for the next start, and is said.
