@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -13,7 +14,7 @@ import (
 // stream serves some server-sent events, in pieces that end anywhere.
 func stream(t *testing.T, text string) *server {
 	t.Helper()
-	s := &server{name: daemon, socket: filepath.Join(t.TempDir(), "sock")}
+	s := &server{name: daemon, socket: filepath.Join(shortDir(t), "sock")}
 	l, err := net.Listen("unix", s.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +85,7 @@ func TestSubscribersSeeEveryLossAndRepetition(t *testing.T) {
 func TestSubscribersNoticeAStreamThatIsCut(t *testing.T) {
 	b := bareBench(t)
 	b.subscribers = 2
-	s := &server{name: daemon, socket: filepath.Join(t.TempDir(), "sock")}
+	s := &server{name: daemon, socket: filepath.Join(shortDir(t), "sock")}
 	l, err := net.Listen("unix", s.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -107,4 +108,19 @@ func TestSubscribersNoticeAStreamThatIsCut(t *testing.T) {
 	if got.Complete != 0 || got.Ended != 2 {
 		t.Errorf("subscribers saw %+v, want 2 that were cut", got)
 	}
+}
+
+// shortDir is a directory for a socket, whose path can't be long.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gaffer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }

@@ -111,8 +111,23 @@ func (v *victim) processes(variable string) []proc.Stray {
 	return proc.Strays(proc.Search{Mark: func(entry string) bool { return entry == variable+"="+v.dir }, Variable: "GAFFER_NAME"})
 }
 
+// shortDir is a directory for a socket, whose path can't be long.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gaffer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 func TestAKilledDaemonForgetsNothingAndIsFollowedByOneCopyOfEach(t *testing.T) {
-	v := &victim{t: t, dir: t.TempDir(), wanted: map[string]int{}}
+	v := &victim{t: t, dir: shortDir(t), wanted: map[string]int{}}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
