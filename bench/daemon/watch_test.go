@@ -5,8 +5,8 @@ package main
 import (
 	"fmt"
 	"net"
-	"os"
 	"net/http"
+	"os"
 	"path/filepath"
 	"testing"
 )

@@ -33,19 +33,22 @@ Exit status: 0 it is gone; 1 it is not; 4 there is none.`,
 			ctx := cmd.Context()
 			if wait > 0 {
 				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeoutCause(ctx, wait, fmt.Errorf("the daemon still stops its services after %v", wait))
+				ctx, cancel = context.WithTimeout(ctx, wait)
 				defer cancel()
 			}
-			if err := stopDaemon(ctx, c); err != nil {
-				if cause := context.Cause(ctx); cause != nil {
-					return cause
-				}
+			switch err := c.Shutdown(ctx); {
+			case err != nil && ctx.Err() != nil:
+				return fmt.Errorf("%s: no answer after %v; it may still stop", c.Host(), wait)
+			case err != nil:
 				return err
+			}
+			if awaitGone(ctx, c) != nil {
+				return fmt.Errorf("the daemon still stops its services after %v", wait)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for it (default: as long as it takes)")
+	cmd.Flags().Var((*durationFlag)(&wait), "wait", "how long to wait for it (default: as long as it takes)")
 	return cmd
 }
 
@@ -56,12 +59,9 @@ const (
 	lookFar  = 200 * time.Millisecond
 )
 
-// stopDaemon asks a daemon to end and waits until it is gone. Its streams would
+// awaitGone waits until a daemon is gone that was asked to end. Its streams would
 // tell of its end, but not of one that comes while it is being asked.
-func stopDaemon(ctx context.Context, c *client.Client) error {
-	if err := c.Shutdown(ctx); err != nil {
-		return err
-	}
+func awaitGone(ctx context.Context, c *client.Client) error {
 	often := lookFar
 	if strings.HasPrefix(c.Host(), "unix:") {
 		often = lookNear
