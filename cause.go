@@ -66,12 +66,13 @@ func (k *keeper) findCause(p *process) {
 // portsInUse are the numbers that may be the port of which the process has said
 // last that it is taken.
 func (p *process) portsInUse() (ports []int) {
-	reader := output.FollowLines[*process](0)
-	defer reader.Close()
-	p.log.Attach(reader, lastLines, func(int) bool { return true })
-	reader.End()
+	lines, err := p.last()
+	if err != nil {
+		return nil
+	}
+	defer lines.Close()
 	for {
-		r, err := reader.Next(context.Background())
+		r, err := lines.Next(context.Background())
 		if err != nil {
 			return ports
 		}
@@ -85,6 +86,18 @@ func (p *process) portsInUse() (ports []int) {
 			}
 		}
 	}
+}
+
+// last are the last lines that the process has written.
+func (p *process) last() (Stream[Output], error) {
+	m := p.k.m
+	if m.opts.Logs != nil && !p.recipe.Logs.inMemory() {
+		return m.filed(selection{name: p.recipe.Name, slot: p.slot}, OutputOptions{Tail: lastLines, NoFollow: true}, nil)
+	}
+	f := &follower{m: m, reader: output.FollowLines[*process](0)}
+	p.log.Attach(f.reader, lastLines, func(int) bool { return true })
+	f.reader.End()
+	return f, nil
 }
 
 // foundCause: it is known why a process has ended.
@@ -102,5 +115,5 @@ func (k *keeper) foundCause(p *process, cause string) {
 	if k.intent == failed {
 		k.reason += "; " + cause
 	}
-	k.publishOf(p, KindBackoff, nil, cause)
+	k.publishOf(p, KindBackoff, cause)
 }

@@ -39,6 +39,10 @@ type Controller interface {
 
 	// List tells of templates and their processes, in the order of definition.
 	List(ctx context.Context, target Target) ([]Info, error)
+	// History tells what has happened last to each slot of a target, and to its
+	// templates as a whole, in the order in which it did: starts, exits, restarts,
+	// with the reasons. It goes back beyond the events that are kept of everything.
+	History(ctx context.Context, target Target) ([]Event, error)
 	// Groups lists the groups that have members, in the order of definition.
 	Groups(ctx context.Context) ([]Group, error)
 	// Stats reads once what templates use.

@@ -20,6 +20,28 @@ var (
 // lost at this place. The stream goes on: call Next again.
 type Missed = pubsub.Missed
 
+// OutputGap is the Missed of output that log files did not keep for long enough: nobody
+// knows how many lines that was.
+type OutputGap struct {
+	Name  string
+	Slot  int
+	Label string
+	Bytes int64
+}
+
+func (g *OutputGap) Error() string {
+	return fmt.Sprintf("%s.%d/%s: %d bytes were given up before they were read", g.Name, g.Slot, g.Label, g.Bytes)
+}
+
+// As makes it a Missed of 1.
+func (g *OutputGap) As(target any) bool {
+	m, ok := target.(*Missed)
+	if ok {
+		*m = 1
+	}
+	return ok
+}
+
 // fault is an error of one sort with a text of its own.
 type fault struct {
 	text string

@@ -21,6 +21,7 @@ const (
 	KindBackoff Kind = "backoff"  // a slot stays empty for a while before the next try
 	KindFlap    Kind = "flap"     // crashes are too many: a pause
 	KindFail    Kind = "fail"     // crashes are too many: given up
+	KindGap     Kind = "gap"      // numbers of events are missing, or output of a process is: Message says which
 	KindAudit   Kind = "audit"    // somebody asked for a change: By says who, Name of what, Message what for
 )
 
@@ -28,7 +29,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindUpdate, KindDelete, KindStart, KindStop, KindRestart,
-		KindSpawn, KindReap, KindStopPID, KindExit, KindBackoff, KindFlap, KindFail, KindAudit,
+		KindSpawn, KindReap, KindStopPID, KindExit, KindBackoff, KindFlap, KindFail, KindGap, KindAudit,
 	}
 }
 
@@ -46,6 +47,17 @@ type Event struct {
 	Exit    *Exit     `json:"exit,omitempty"`
 	By      string    `json:"by,omitempty"` // of an audit: who asked
 	Message string    `json:"message,omitempty"`
+
+	// Restarts, of a spawn, exit or backoff, is how often a crash in that slot was
+	// followed by a new process.
+	Restarts int `json:"restarts,omitempty"`
+	// Failures is how many crashes and starts that failed there have been in a row in
+	// the slot: of an exit when it was a crash, of a spawn and of a backoff.
+	Failures int `json:"failures,omitempty"`
+	// RetryAt, of an exit, backoff or flap, is when the next try is due.
+	RetryAt time.Time `json:"retry_at,omitzero"`
+	// Pauses, of a flap, is how many there have been in a row.
+	Pauses int `json:"pauses,omitempty"`
 }
 
 // Exit is how a process ended.

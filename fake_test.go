@@ -71,6 +71,10 @@ func (h *fakeHost) Start(spec *proc.Spec, handler proc.Handler) error {
 	return nil
 }
 
+func (h *fakeHost) Launch(spec *proc.Spec, handler proc.Handler, done func(error)) {
+	done(h.Start(spec, handler))
+}
+
 func (h *fakeHost) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -2,6 +2,7 @@ package gaffer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -25,12 +26,47 @@ type follower struct {
 
 // Output implements Controller.
 func (m *Manager) Output(ctx context.Context, target Target, how OutputOptions) (Stream[Output], error) {
-	sel, found, err := m.resolve(target)
+	match, err := how.check()
 	if err != nil {
 		return nil, err
 	}
-	if how.Tail < -1 {
-		return nil, invalidf("tail %d: want -1 (all), 0 or more", how.Tail)
+	sel, found, err := m.resolve(target)
+	if how.Gone && errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.opts.Logs != nil {
+		files, err := m.filed(sel, how, match)
+		if err != nil {
+			return nil, err
+		}
+		memory, err := inMemory(ctx, found)
+		if err != nil || !memory && !how.Gone {
+			return withContext[Output](ctx, files), err
+		}
+		rest, err := m.remembered(ctx, sel, found, how, match)
+		if err != nil {
+			files.Close()
+			return nil, err
+		}
+		return withContext[Output](ctx, joined(files, arrange(ctx, rest, how, match))), nil
+	}
+	if how.After != "" {
+		return nil, invalidf("after %s: output is not kept in files here", how.After)
+	}
+	rest, err := m.remembered(ctx, sel, found, how, match)
+	if err != nil {
+		return nil, err
+	}
+	return withContext[Output](ctx, arrange(ctx, rest, how, match)), nil
+}
+
+// remembered reads what is kept in memory.
+func (m *Manager) remembered(ctx context.Context, sel selection, found []*keeper, how OutputOptions, match matcher) (Stream[Output], error) {
+	if match != nil || !how.Since.IsZero() || !how.Until.IsZero() {
+		how.Tail = -1 // which of them are wanted shows only when they are read
 	}
 	f := &follower{m: m, sel: sel, how: how, reader: output.FollowLines[*process](0)}
 	if how.Raw {
@@ -48,7 +84,7 @@ func (m *Manager) Output(ctx context.Context, target Target, how OutputOptions) 
 	if how.NoFollow || m.ended() {
 		f.reader.End()
 	}
-	return withContext[Output](ctx, f), nil
+	return f, nil
 }
 
 func (m *Manager) ended() bool {

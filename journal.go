@@ -44,9 +44,13 @@ type events struct {
 	seq     uint64     // the last number given out
 	shown   uint64     // the last one that was published; those after it are pending
 	pending []Event    // numbered and not yet kept
+	then    []func()   // to be called when what is pending was kept
+	past    memory     // what was published, by template and slot
 	recent  []Event    // the latest that were published; a ring once it is full
 	next    int        // in the ring: the place of the oldest, which is overwritten next
 	failing bool       // the last append failed
+
+	archivedAt uint64 // the last event that is in the archive; belongs to box
 }
 
 func (j *events) write(e Event) {
@@ -64,9 +68,23 @@ func (j *events) write(e Event) {
 	}
 }
 
+// after calls f when what was written so far is kept.
+func (j *events) after(f func()) {
+	j.mu.Lock()
+	now := len(j.pending) == 0
+	if !now {
+		j.then = append(j.then, f)
+	}
+	j.mu.Unlock()
+	if now { // it may be on its way into the journal: f comes after that
+		j.box.post(f)
+	}
+}
+
 // publish shows an event to everybody. The lock is held.
 func (j *events) publish(e Event) {
 	j.shown = e.Seq
+	j.past.note(&e)
 	if len(j.recent) < recentEvents {
 		j.recent = append(j.recent, e)
 	} else {
@@ -79,9 +97,12 @@ func (j *events) publish(e Event) {
 // flush keeps what is pending and then publishes it. It runs in the box.
 func (j *events) flush() {
 	j.mu.Lock()
-	batch := j.pending
-	j.pending = nil
+	batch, then := j.pending, j.then
+	j.pending, j.then = nil, nil
 	j.mu.Unlock()
+	for _, f := range then {
+		defer f()
+	}
 	if len(batch) == 0 {
 		return
 	}
@@ -90,10 +111,13 @@ func (j *events) flush() {
 		j.logger.Error("events are not kept", "error", err)
 	}
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	j.failing = err != nil
 	for _, e := range batch {
 		j.publish(e)
+	}
+	j.mu.Unlock()
+	if batch[len(batch)-1].Seq-j.archivedAt >= keepPastEvery {
+		j.archive()
 	}
 }
 
@@ -107,6 +131,9 @@ func (j *events) settle(ctx context.Context) error {
 
 func (j *events) close() {
 	_ = j.settle(context.Background()) // the context does not end
+	if j.kept != nil {
+		_ = j.box.do(context.Background(), j.archive)
+	}
 	j.topic.Close()
 }
 

@@ -2,6 +2,7 @@ package gaffer
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/gafferpm/gaffer/internal/proc"
@@ -12,9 +13,10 @@ import (
 // change what is wanted; reconcile, which runs after each of them and after all
 // else that happens, closes the gap between that and what is.
 type keeper struct {
-	m    *Manager
-	name string // set once; anybody's
-	box  mailbox
+	m     *Manager
+	name  string       // set once; anybody's
+	shown atomic.Int32 // how many slots there are; anybody's to read
+	box   mailbox
 
 	// What is wanted.
 	recipe     *recipe
@@ -25,6 +27,7 @@ type keeper struct {
 	restarting *restarting // what a restart still has to do
 	removing   bool
 	closing    bool // the manager stops: nothing is started any more
+	frozen     bool // nor is anything else done
 
 	// What is.
 	slots      []*slot // slots[i].n is i+1
@@ -36,6 +39,7 @@ type keeper struct {
 	pauseUntil time.Time // while it flaps: when the slots are filled again
 	resumedAt  time.Time // when the last such pause ended
 	reason     string    // why it failed
+	gaveUp     string    // why it had failed when the manager before ended
 	detaching  int       // detached processes that are being started
 	ended      bool      // removed, and nothing is left of it
 
@@ -75,12 +79,16 @@ func newKeeper(m *Manager, r *recipe) *keeper {
 
 // reconcile closes the gap between what is wanted and what is.
 func (k *keeper) reconcile() {
+	if k.frozen {
+		return
+	}
 	now := time.Now()
 	k.resume(now)
 	k.empty()
 	k.restart()
 	k.fill(now)
 	k.trim()
+	k.shown.Store(int32(len(k.slots)))
 	k.end()
 	k.notify()
 	k.arm(now)
@@ -108,13 +116,16 @@ func (k *keeper) resume(now time.Time) {
 // empty tells the processes of slots that nobody wants any more to stop, the
 // highest slot first.
 func (k *keeper) empty() {
+	if k.intent == fresh {
+		return // what was found running is looked at when it is clear what is wanted
+	}
 	size := k.size()
 	shrunk := size < k.cut
 	k.cut = size
 	if !shrunk {
 		return
 	}
-	kind, why := KindReap, "scaled down"
+	kind, why := KindReap, scaledDown
 	if k.intent != up || k.removing {
 		kind, why = KindStopPID, k.why
 	}
@@ -185,7 +196,7 @@ func (k *keeper) spawn(s *slot) {
 	s.current = p
 	k.live++
 	k.starting++
-	k.m.launch(p)
+	k.m.launch(p, k.noteOf(p))
 }
 
 // vacate takes a process out of its slot. With an overlap, one that was not
@@ -213,7 +224,7 @@ func (k *keeper) launched(p *process, os proc.Process) {
 		s.restarts++
 	}
 	s.crashed, s.reason = false, ""
-	k.publishOf(p, KindSpawn, nil, "")
+	k.publishIn(s, p, Event{Kind: KindSpawn, Failures: s.crashes})
 	if p.leaving() {
 		k.tell(p)
 		return
@@ -246,7 +257,10 @@ func (k *keeper) launchFailed(p *process, err error) {
 	s.crashes++
 	delay := max(rule.shake(rule.step(s.crashes-1)), time.Millisecond)
 	s.retryAt, s.reason = time.Now().Add(delay), reason
-	k.publishOf(p, KindBackoff, nil, fmt.Sprintf("%s; next try in %s", reason, round(delay)))
+	k.publishIn(s, p, Event{
+		Kind: KindBackoff, Failures: s.crashes, RetryAt: s.retryAt,
+		Message: reason + nextTry + round(delay).String(),
+	})
 }
 
 // leave tells a process to stop, for that reason.
@@ -264,8 +278,17 @@ func (k *keeper) leave(p *process, kind Kind, why string) {
 
 // tell tells a process that runs to stop, and kills it when its time is over.
 func (k *keeper) tell(p *process) {
+	k.publishOf(p, p.leave, p.why)
+	k.urge(p)
+}
+
+// urge asks a process to stop. The next manager is to know that.
+func (k *keeper) urge(p *process) {
 	p.state, p.since = Stopping, time.Now()
-	k.publishOf(p, p.leave, nil, p.why)
+	if h := k.m.opts.Holder; h != nil {
+		note := p.note()
+		k.m.stopper.post(func() { h.Note(p.id, note) })
+	}
 	grace := k.recipe.grace()
 	if grace <= 0 {
 		k.kill(p, "killed at once")
@@ -310,11 +333,12 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	k.vacate(s, p)
 	k.noteRecovery(p, exit.Time)
 	s.lastExit, s.lastLog = exit, &p.log
+	defer k.m.kept(p.id)
 	if p.patience != nil {
 		p.patience.Stop()
 	}
 	if asked || replaced {
-		k.publishOf(p, KindExit, exit, "")
+		k.publishIn(s, p, Event{Kind: KindExit, Exit: exit})
 		return
 	}
 	k.crashed(s, p, exit)
@@ -331,27 +355,33 @@ func (k *keeper) crashed(s *slot, p *process, exit *Exit) {
 	}
 	s.crashes++
 	s.crashed, s.reason = true, exit.Reason
+	event := Event{Kind: KindExit, Exit: exit, Failures: s.crashes}
 	if !k.pauseUntil.IsZero() {
-		k.publishOf(p, KindExit, exit, "next try in "+round(time.Until(k.pauseUntil)).String())
+		event.RetryAt, event.Message = k.pauseUntil, "next try in "+round(time.Until(k.pauseUntil)).String()
+		k.publishIn(s, p, event)
 		return
 	}
-	if k.recipe.Flapping != nil && k.flap(p, exit) {
+	if k.recipe.Flapping != nil && k.flap(s, p, event) {
 		return
 	}
 	delay := rule.delay(s.crashes)
 	if delay == 0 {
-		k.publishOf(p, KindExit, exit, "replaced at once")
+		event.Message = "replaced at once"
+		k.publishIn(s, p, event)
 		return
 	}
 	s.retryAt = time.Now().Add(delay)
-	next := fmt.Sprintf("next try in %s (%s crash in a row)", round(delay), ordinal(s.crashes))
-	k.publishOf(p, KindExit, exit, next)
-	k.publishOf(p, KindBackoff, nil, fmt.Sprintf("%s; %s", exit.Reason, next))
+	event.RetryAt, event.Message = s.retryAt, fmt.Sprintf("next try in %s (%s crash in a row)", round(delay), ordinal(s.crashes))
+	k.publishIn(s, p, event)
+	k.publishIn(s, p, Event{
+		Kind: KindBackoff, Failures: s.crashes, RetryAt: s.retryAt, Message: exit.Reason + "; " + event.Message,
+	})
 }
 
-// flap counts a crash and says whether that makes the template pause or fail.
-func (k *keeper) flap(p *process, exit *Exit) bool {
-	rule := k.recipe.Flapping.rule()
+// flap counts a crash, which is told by that event, and says whether that makes the
+// template pause or fail.
+func (k *keeper) flap(s *slot, p *process, event Event) bool {
+	rule, exit := k.recipe.Flapping.rule(), event.Exit
 	v := k.flaps.crashed(exit.Time, rule, k.recovered(exit.Time, rule.window))
 	tooMany := fmt.Sprintf("%s within %s", plural(rule.attempts, "crash", "crashes"), rule.window)
 	switch v {
@@ -362,14 +392,16 @@ func (k *keeper) flap(p *process, exit *Exit) bool {
 			next += fmt.Sprintf(" of %d", rule.maxRetry)
 		}
 		next += ")"
-		k.publishOf(p, KindExit, exit, next)
-		k.publish(Event{Kind: KindFlap, Message: fmt.Sprintf("%s; %s", tooMany, next)})
+		event.RetryAt, event.Message = k.pauseUntil, next
+		k.publishIn(s, p, event)
+		k.publish(Event{Kind: KindFlap, Pauses: k.flaps.pauses, RetryAt: k.pauseUntil, Message: tooMany + "; " + next})
 		return true
 	case giveUp:
 		k.intent, k.why = failed, "failed"
 		k.reason = fmt.Sprintf("%s, after %s; given up", tooMany, plural(rule.maxRetry, "pause", "pauses"))
-		k.publishOf(p, KindExit, exit, "not replaced")
-		k.publish(Event{Kind: KindFail, Message: fmt.Sprintf("%s (%s)", k.reason, exit.Reason)})
+		event.Message = "not replaced"
+		k.publishIn(s, p, event)
+		k.publish(Event{Kind: KindFail, Message: k.reason + gaveUpOf + exit.Reason + ")"})
 		return true
 	}
 	return false
@@ -465,13 +497,30 @@ func (k *keeper) publish(e Event) {
 }
 
 // publishOf publishes an event of one process.
-func (k *keeper) publishOf(p *process, kind Kind, exit *Exit, message string) {
-	e := Event{Kind: kind, ID: p.id, Slot: p.slot, Exit: exit, Message: message}
+func (k *keeper) publishOf(p *process, kind Kind, message string) {
+	e := Event{Kind: kind, ID: p.id, Slot: p.slot, Message: message}
 	if p.os != nil {
 		e.PID = p.os.PID()
 	}
 	k.publish(e)
 }
+
+// publishIn publishes an event of a process and of what its slot has been through.
+func (k *keeper) publishIn(s *slot, p *process, e Event) {
+	e.ID, e.Slot, e.Restarts = p.id, p.slot, s.restarts
+	if p.os != nil {
+		e.PID = p.os.PID()
+	}
+	k.publish(e)
+}
+
+// What events say, and what is read in them by the next manager.
+const (
+	scaledDown = "scaled down"
+	replacing  = "replacing its processes"
+	nextTry    = "; next try in "
+	gaveUpOf   = " ("
+)
 
 // round makes a duration short to read.
 func round(d time.Duration) time.Duration {

@@ -45,13 +45,22 @@ type Options struct {
 	Journal Journal
 	// Store keeps what is wanted. Default: none.
 	Store Store
+	// Holder holds processes beyond the manager's end. Default: they are this program's.
+	Holder Holder
+	// Logs keeps what processes write. Default: the last of it is kept in memory.
+	Logs Logs
+	// Resume says that the manager goes on where another one has left off: what was
+	// wanted is not begun anew.
+	Resume bool
 
 	host host // of tests
 }
 
 // host is what starts and holds the operating system's processes.
 type host interface {
-	Start(*proc.Spec, proc.Handler) error
+	// Launch starts a process; the function is told how that went, perhaps before
+	// Launch returns.
+	Launch(*proc.Spec, proc.Handler, func(error))
 	Close() error
 }
 
@@ -66,6 +75,7 @@ type Manager struct {
 	logger   *slog.Logger
 	ids      atomic.Uint64 // the last id given out
 	hurried  atomic.Bool   // Kill was called
+	leaves   atomic.Bool   // Leave was called
 	launcher mailbox       // forks, one after the other, beside the keepers
 	stopper  mailbox       // sends the signals that ask processes to stop, likewise
 
@@ -127,8 +137,15 @@ func New(opts Options) (*Manager, error) {
 		seq, id := opts.Journal.Last()
 		m.events.seq, m.events.shown = seq, seq
 		m.ids.Store(id)
+		if err := m.events.recall(); err != nil {
+			m.logger.Error("what happened before is not known", "reason", err)
+		}
+		m.tellGap(opts.Journal)
 	}
 	m.memoryShort() // begins to count
+	if opts.Holder != nil {
+		m.host = opts.Holder
+	}
 	if m.host == nil {
 		m.host, err = proc.NewHost(proc.Options{
 			Subreaper: opts.Subreaper, Alone: opts.Alone, NoCgroup: opts.NoCgroup, Logger: m.logger,
@@ -138,6 +155,19 @@ func New(opts Options) (*Manager, error) {
 		}
 	}
 	return m, nil
+}
+
+// tellGap publishes that numbers of events are missing before those to come, if a journal
+// knows of that.
+func (m *Manager) tellGap(j Journal) {
+	g, ok := j.(interface{ Gap() (after, next uint64) })
+	if !ok {
+		return
+	}
+	if after, next := g.Gap(); next > after+1 {
+		m.publish(Event{Kind: KindGap, Message: fmt.Sprintf(
+			"numbers %d to %d are missing: the system ended unexpectedly, and events with them may have been seen that are not in the journal", after+1, next-1)})
+	}
 }
 
 // Run starts the apps in order, then the templates, and goes on until ctx ends.
@@ -151,6 +181,7 @@ func (m *Manager) Run(ctx context.Context, apps ...App) error {
 	err := m.startApps(ctx, apps)
 	if err == nil {
 		m.startRegistered(ctx)
+		m.events.forgetAllBut(m.snapshot())
 		close(m.begun)
 		<-ctx.Done()
 	}
@@ -164,6 +195,18 @@ func (m *Manager) Close() error {
 		return err
 	}
 	return m.shutdown()
+}
+
+// Descendants says how the processes that a service starts are known to be its own when
+// it is stopped: "cgroup" (each service has one), "subreaper" (orphans come to the
+// daemon, which looks at their environment, session and group), "environment" (they are
+// looked for by GAFFER_INSTANCE in their environment, their session and group), ""
+// (only their group is).
+func (m *Manager) Descendants() string {
+	if h, ok := m.host.(interface{ Descendants() string }); ok {
+		return h.Descendants()
+	}
+	return ""
 }
 
 // Begun is closed once Run has tried to start everything that it was to start from
@@ -208,6 +251,9 @@ func (m *Manager) startApps(ctx context.Context, apps []App) error {
 func (m *Manager) startRegistered(ctx context.Context) {
 	// What can't be started is in back-off and says so in its status and events.
 	_ = m.inOrder(ctx, m.snapshot(), func(k *keeper) (outcome, error) {
+		if ctx.Err() == nil && m.opts.Resume {
+			return k.carryOn(), nil
+		}
 		if ctx.Err() != nil || k.intent != fresh || !k.wanted {
 			return outcome{}, nil // somebody was quicker, or nobody wants it yet
 		}
@@ -223,7 +269,11 @@ func (m *Manager) shutdown() error {
 	m.mu.Unlock()
 
 	ctx := context.Background()
-	_ = m.inReverse(ctx, m.snapshot(), func(k *keeper) (outcome, error) { return k.close(), nil })
+	if m.leaves.Load() {
+		m.leave(ctx)
+	} else {
+		_ = m.inReverse(ctx, m.snapshot(), func(k *keeper) (outcome, error) { return k.close(), nil })
+	}
 	var errs []error
 	for _, app := range slices.Backward(apps) {
 		if err := app.Stop(ctx); err != nil {
@@ -235,10 +285,31 @@ func (m *Manager) shutdown() error {
 	m.mu.Unlock()
 	m.events.close()
 	m.follow.close()
+	if m.opts.Logs != nil {
+		m.opts.Logs.End()
+	}
 	m.gauge.close()
 	close(m.over)
 	errs = append(errs, m.host.Close())
 	return errors.Join(errs...)
+}
+
+// Leave has Run end, when its context does, without stopping anything: the next
+// manager takes over from the Holder. Without one it does nothing.
+func (m *Manager) Leave() {
+	if m.opts.Holder != nil {
+		m.leaves.Store(true)
+	}
+}
+
+// Leaves says that Run will end, or has ended, without stopping anything.
+func (m *Manager) Leaves() bool { return m.leaves.Load() }
+
+// leave has all keepers start and stop nothing more.
+func (m *Manager) leave(ctx context.Context) {
+	for _, k := range m.snapshot() {
+		_ = k.box.do(ctx, func() { k.closing, k.frozen = true, true }) // the context does not end
+	}
 }
 
 // newID gives out the next process id.
@@ -253,16 +324,19 @@ func (m *Manager) publish(e Event) { m.events.write(e) }
 var errWithdrawn = errors.New("no longer wanted")
 
 // launch has a process started, beside its keeper, which is told.
-func (m *Manager) launch(p *process) {
+func (m *Manager) launch(p *process, note []byte) {
 	m.launcher.post(func() {
-		err := errWithdrawn
-		if !p.withdrawn.Load() {
-			err = m.start(p, p)
+		done := func(err error) {
+			if err != nil {
+				p.log.End()
+				p.k.box.hand(func() { p.k.launchFailed(p, err) })
+			}
 		}
-		if err != nil {
-			p.log.End()
-			p.k.box.hand(func() { p.k.launchFailed(p, err) })
+		if p.withdrawn.Load() {
+			done(errWithdrawn)
+			return
 		}
+		m.start(p, p, note, done)
 	})
 }
 
@@ -270,24 +344,28 @@ func (m *Manager) launch(p *process) {
 func (m *Manager) launchDetached(p *process, told func(pid int, err error)) {
 	m.launcher.post(func() {
 		d := &detached{}
-		err := m.start(p, d)
-		p.k.box.hand(func() { told(d.pid, err) })
+		m.start(p, d, nil, func(err error) {
+			p.k.box.hand(func() { told(d.pid, err) })
+		})
 	})
 }
 
-func (m *Manager) start(p *process, h proc.Handler) error {
+func (m *Manager) start(p *process, h proc.Handler, note []byte, done func(error)) {
 	spec, err := p.recipe.ready(p.slot, p.id)
 	if err != nil {
-		return err
+		done(err)
+		return
 	}
-	err = m.host.Start(spec, h)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		// What is in the way is said better by who looks for it.
-		if _, e := lookProgram(spec, spec.Args[0], m.env); e != nil {
-			return e
+	spec.ID, spec.Note, spec.Captures = p.id, note, p.captures()
+	m.host.Launch(spec, h, func(err error) {
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+			// What is in the way is said better by who looks for it.
+			if _, e := lookProgram(spec, spec.Args[0], m.env); e != nil {
+				err = e
+			}
 		}
-	}
-	return err
+		done(err)
+	})
 }
 
 // detached is the handler of a process that is left alone.

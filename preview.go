@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Preview says what adding or updating a template would do now, and does nothing.
@@ -49,6 +50,11 @@ func (r *recipe) changes(next *recipe) []FieldChange {
 			continue
 		}
 		list = append(list, changesOf(name, was[name], is[name], replaced && !slices.Contains(laterFields, name))...)
+		if name == "logs" { // only where it is kept is a matter of the process
+			for i := range list {
+				list[i].Restart = list[i].Restart && (list[i].Field == "logs.to" || !strings.HasPrefix(list[i].Field, "logs."))
+			}
+		}
 	}
 	if len(list) == 0 && r.envSum != next.envSum {
 		list = append(list, FieldChange{Field: "env_files", Old: "what was in them", New: "what is in them now", Restart: true})

@@ -105,6 +105,9 @@ func (p *process) exit(e proc.Exit) *Exit {
 }
 
 func describe(e proc.Exit) string {
+	if e.Lost {
+		return "exit status unknown: nobody saw it end"
+	}
 	if e.Signal == 0 {
 		return fmt.Sprintf("exit status %d", e.Status)
 	}

@@ -26,7 +26,14 @@ func TestRandomOperations(t *testing.T) {
 	checks := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		checks++
-		synctest.Test(t, func(t *testing.T) { newRandomWorld(t, rt).run() })
+		var w *randomWorld
+		synctest.Test(t, func(t *testing.T) {
+			w = newRandomWorld(t, rt)
+			w.run()
+		})
+		if w.panicked != nil {
+			panic(w.panicked)
+		}
 	})
 	t.Logf("%d sequences", checks)
 }
@@ -42,6 +49,9 @@ type randomWorld struct {
 	asked   map[string]int  // what each template's numprocesses says
 	overlap map[string]bool // names of templates that were ever restarted with overlap
 	pending []chan struct{}
+	// panicked is how rapid ends a sequence that comes to nothing. It must not leave the
+	// bubble by itself, which would end the program.
+	panicked any
 }
 
 func newRandomWorld(t *testing.T, rt *rapid.T) *randomWorld {
@@ -61,6 +71,14 @@ func (w *randomWorld) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- w.m.Run(ctx) }()
+	defer func() {
+		if w.panicked = recover(); w.panicked != nil {
+			cancel()
+			if err := <-done; err != nil {
+				w.Logf("Run: %v", err)
+			}
+		}
+	}()
 	synctest.Wait()
 	w.h.slowDown(time.Duration(w.IntN(3)) * 400 * time.Millisecond)
 	for range w.IntN(25) + 1 {

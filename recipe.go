@@ -402,6 +402,11 @@ func (r *recipe) sameProcess(next *recipe) bool {
 	for _, t := range []*Template{&a, &b} {
 		t.NumProcesses, t.Priority, t.Start, t.Flapping, t.Backoff = nil, 0, nil, nil, nil
 		t.GracefulTimeout, t.StopSignal = nil, 0
+		if t.Logs.inMemory() {
+			t.Logs = &LogFiles{To: LogsToMemory}
+		} else {
+			t.Logs = nil
+		}
 		t.OSEnv = new(t.OSEnv == nil || *t.OSEnv)
 		t.RedirectOutput = t.outputs()
 		if len(t.Env) == 0 {

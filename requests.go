@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -30,7 +31,7 @@ func (k *keeper) start() (outcome, error) {
 
 // begin makes the template wanted.
 func (k *keeper) begin() {
-	k.intent, k.reason = up, ""
+	k.intent, k.reason, k.gaveUp = up, "", ""
 	k.flaps, k.pauseUntil, k.resumedAt = flapping{}, time.Time{}, time.Time{}
 	for _, s := range k.slots {
 		s.forget()
@@ -173,9 +174,12 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 	case same:
 		message = "without a restart"
 	default:
-		message = "replacing its processes"
+		message = replacing
 	}
 	k.publish(Event{Kind: KindUpdate, Message: message})
+	if logs := k.m.opts.Logs; logs != nil && !reflect.DeepEqual(was.Logs, r.Logs) {
+		logs.Bound(k.name, r.Logs)
+	}
 	before := uint64(0)
 	if !same {
 		before = k.m.lastID()

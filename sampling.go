@@ -225,6 +225,10 @@ func (w *watcher) read(ctx context.Context) ([]Stats, error) {
 	}
 	for i := range stats {
 		stats[i].Time = now
+		if logs := w.m.opts.Logs; logs != nil {
+			lost, blocked := logs.Trouble(stats[i].Name)
+			stats[i].LostOutput, stats[i].Blocked = uint64(lost), Duration(blocked)
+		}
 		w.sum(&stats[i], members[i])
 	}
 	return stats, nil

@@ -17,6 +17,12 @@ type Stats struct {
 	MaxMem    float64        `json:"max_mem"`
 	MinMem    float64        `json:"min_mem"`
 	Processes []ProcessStats `json:"processes"`
+
+	// LostOutput is how many bytes of output could not be kept in log files since the
+	// daemon began, Blocked for how long processes had to wait at most, since then,
+	// because their pipes were full.
+	LostOutput uint64   `json:"lost_output,omitempty"`
+	Blocked    Duration `json:"blocked,omitzero"`
 }
 
 // ProcessStats is what one process uses, and what the processes it started use.

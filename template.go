@@ -54,6 +54,9 @@ type Template struct {
 	// them; one label captures stdout and discards stderr; an empty list that is
 	// not nil discards both. Default: "stdout", "stderr".
 	RedirectOutput []string `json:"redirect_output,omitzero" toml:"redirect_output"`
+	// Logs says where captured output is kept, and how much of it. Default: in files
+	// of 10 MiB, five of each stream, by a daemon; else the last of it in memory.
+	Logs *LogFiles `json:"logs,omitempty" toml:"logs,omitempty"`
 	// RedirectInput makes stdin a pipe that can be written to. Default: the null
 	// device.
 	RedirectInput bool `json:"redirect_input,omitempty" toml:"redirect_input,omitempty"`
@@ -115,6 +118,28 @@ type Backoff struct {
 	ResetAfter *Duration `json:"reset_after,omitempty" toml:"reset_after,omitempty"` // default 10s
 }
 
+// LogFiles says where the captured output of a template's processes is kept, and how
+// much of it. The bounds are those of each stream of each slot. Without a daemon all
+// is kept in memory.
+type LogFiles struct {
+	// To is "file", or "memory": then only the last 64 KiB of each process are there to
+	// look at. Default "file".
+	To string `json:"to,omitempty" toml:"to,omitempty"`
+	// MaxSize is how large a file gets before the next one is begun, at the end of a
+	// line. Default 10MiB; least 4KiB, most 1GiB.
+	MaxSize Size `json:"max_size,omitempty" toml:"max_size,omitempty"`
+	// MaxFiles is how many files there are, the one that is written included; the
+	// oldest is removed for a new one. Default 5; least 2.
+	MaxFiles int `json:"max_files,omitempty" toml:"max_files,omitempty"`
+	// MaxTotal bounds what they take on the disk together. Default: nothing but the
+	// other two.
+	MaxTotal Size `json:"max_total,omitempty" toml:"max_total,omitempty"`
+	// MaxAge is how long a file is kept that is written no more. Default: for ever.
+	MaxAge Duration `json:"max_age,omitempty" toml:"max_age,omitempty"`
+	// Compress compresses what is written no more. Default true.
+	Compress *bool `json:"compress,omitempty" toml:"compress,omitempty"`
+}
+
 // Defaults of a template and of its tables.
 const (
 	DefaultGracefulTimeout   = 30 * time.Second
@@ -128,6 +153,25 @@ const (
 	DefaultBackoffJitter     = 0.1
 	DefaultBackoffResetAfter = 10 * time.Second
 )
+
+// Bounds and defaults of log files.
+const (
+	DefaultLogMaxSize  Size = 10 << 20
+	DefaultLogMaxFiles      = 5
+
+	leastLogMaxSize  Size = 4 << 10
+	mostLogMaxSize   Size = 1 << 30
+	leastLogMaxFiles      = 2
+)
+
+// LogsTo is where output is kept: "file" or "memory".
+const (
+	LogsToFile   = "file"
+	LogsToMemory = "memory"
+)
+
+// inMemory says whether output is not to be kept in files.
+func (l *LogFiles) inMemory() bool { return l != nil && l.To == LogsToMemory }
 
 // MaxProcesses is the largest numprocesses a template may ask for.
 const MaxProcesses = 100_000

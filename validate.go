@@ -45,6 +45,7 @@ func (t *Template) Validate() error {
 	t.validateNumbers(&f)
 	t.Flapping.validate(&f)
 	t.Backoff.validate(&f)
+	t.Logs.validate(&f)
 	t.validateRules(&f)
 	return errors.Join(f...)
 }
@@ -112,6 +113,9 @@ func (t *Template) validateStreams(f *faults) {
 	}
 	if t.RedirectInput || len(t.CustomStreams) > 0 || len(t.RedirectOutput) > 0 {
 		f.add("detach", "a detached program has no streams: leave out redirect_input, redirect_output and custom_streams")
+	}
+	if t.Logs != nil {
+		f.add("detach", "a detached program has no output to keep: leave out logs")
 	}
 	if t.Flapping != nil || t.Backoff != nil {
 		f.add("detach", "a detached program is not watched: leave out flapping and backoff")
@@ -181,6 +185,37 @@ func (b *Backoff) validate(f *faults) {
 	}
 	if j := b.Jitter; j != nil && (!(*j >= 0) || *j > 1) {
 		f.add("backoff.jitter", "%g: want 0 to 1", *j)
+	}
+}
+
+func (l *LogFiles) validate(f *faults) {
+	if l == nil {
+		return
+	}
+	switch l.To {
+	case "", LogsToFile:
+	case LogsToMemory:
+		if l.MaxSize != 0 || l.MaxFiles != 0 || l.MaxTotal != 0 || l.MaxAge != 0 || l.Compress != nil {
+			f.add("logs.to", "in memory there are no files to bound: leave out max_size, max_files, max_total, max_age and compress")
+		}
+	default:
+		f.add("logs.to", "%q: want file or memory; redirect_output = [] keeps nothing", l.To)
+	}
+	if l.MaxSize != 0 && (l.MaxSize < leastLogMaxSize || l.MaxSize > mostLogMaxSize) {
+		f.add("logs.max_size", "%s: want %s to %s", l.MaxSize, leastLogMaxSize, mostLogMaxSize)
+	}
+	if l.MaxFiles != 0 && l.MaxFiles < leastLogMaxFiles {
+		f.add("logs.max_files", "%d: want at least %d, the one that is written and one before it", l.MaxFiles, leastLogMaxFiles)
+	}
+	size := l.MaxSize
+	if size == 0 {
+		size = DefaultLogMaxSize
+	}
+	if l.MaxTotal < 0 || l.MaxTotal != 0 && l.MaxTotal < size {
+		f.add("logs.max_total", "%s: less than one file, %s", l.MaxTotal, size)
+	}
+	if l.MaxAge < 0 {
+		f.add("logs.max_age", "%s: must not be negative", l.MaxAge)
 	}
 }
 

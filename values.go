@@ -45,6 +45,47 @@ func (d *Duration) UnmarshalText(b []byte) error {
 // UnmarshalJSON accepts what UnmarshalText does, and a JSON number of seconds.
 func (d *Duration) UnmarshalJSON(b []byte) error { return unmarshalScalar(b, d.UnmarshalText) }
 
+// Size is a number of bytes, written as "10MiB" or as a number.
+type Size int64
+
+// sizeUnits are what one of each unit is in bytes, by its name in lower case.
+var sizeUnits = map[string]float64{
+	"": 1, "b": 1,
+	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
+	"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
+}
+
+// UnmarshalText reads "10MiB", "1.5 GB", "512B" or a bare number of bytes.
+func (s *Size) UnmarshalText(b []byte) error {
+	text := strings.TrimSpace(string(b))
+	number := strings.TrimRight(text, "kKmMgGtTiIbB ")
+	factor, known := sizeUnits[strings.ToLower(strings.TrimSpace(text[len(number):]))]
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || !known || math.IsNaN(n) {
+		return invalidf("size %q: want a text like \"10MiB\", or a number of bytes", text)
+	}
+	if n < 0 || n*factor >= math.MaxInt64 {
+		return invalidf("size %s: out of range", text)
+	}
+	*s = Size(n * factor)
+	return nil
+}
+
+// UnmarshalJSON accepts what UnmarshalText does, and a JSON number of bytes.
+func (s *Size) UnmarshalJSON(b []byte) error { return unmarshalScalar(b, s.UnmarshalText) }
+
+// MarshalText writes the size as String does.
+func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func (s Size) String() string {
+	for _, u := range []string{"TiB", "GiB", "MiB", "KiB"} {
+		if one := Size(sizeUnits[strings.ToLower(u)]); s >= one && s%one == 0 {
+			return strconv.FormatInt(int64(s/one), 10) + u
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
 // Account is a user or a group: its name or its number.
 type Account string
 

@@ -106,5 +106,6 @@ func (m *Manager) Restore(ctx context.Context, w Wanted) error {
 	return m.add(ctx, r, func(k *keeper) {
 		k.wanted, k.count = w.Active, w.Count
 		k.known = known{recipe: r, active: w.Active, count: w.Count}
+		k.recall(m.opts.Resume)
 	})
 }

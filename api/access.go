@@ -36,6 +36,10 @@ func accessRoutes() []route {
 			id: "list-webhooks", summary: "The webhooks, and what they could not deliver", answer: []Webhook{},
 		},
 		{
+			method: "GET", path: "/v1/forwards", role: Admin, whole: true, handle: listForwards,
+			id: "list-forwards", summary: "Where lines are forwarded to, and how that goes", answer: []Forward{},
+		},
+		{
 			method: "POST", path: "/v1/webhooks/{name}/retry", role: Admin, whole: true, audit: "retry webhook",
 			handle: retryWebhook, id: "retry-webhook", summary: "Try again what a webhook has given up",
 			body: Nothing{}, optional: true, status: http.StatusNoContent,
@@ -116,6 +120,23 @@ func listWebhooks(c *call) error {
 		}
 		if list[i].Dead == nil {
 			list[i].Dead = []DeadLetter{}
+		}
+	}
+	return c.reply(http.StatusOK, list)
+}
+
+func listForwards(c *call) error {
+	list := []Forward{}
+	if c.s.opts.Forwards != nil {
+		have, err := c.s.opts.Forwards.List(c.r.Context())
+		if err != nil {
+			return err
+		}
+		list = append(list, have...)
+	}
+	for i := range list {
+		if list[i].Streams == nil {
+			list[i].Streams = []string{}
 		}
 	}
 	return c.reply(http.StatusOK, list)

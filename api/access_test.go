@@ -21,6 +21,7 @@ func admitted(status int) bool {
 func everything(t testing.TB, told *audits) Options {
 	return Options{
 		Keys: &keysInMemory{}, Config: refusing{}, Audit: told.add, Shutdown: func() {},
+		Upgrade: func(string) error { return nil },
 		Plugins: map[string]string{"hook": t.TempDir()},
 	}
 }

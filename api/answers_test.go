@@ -38,6 +38,13 @@ func (planned) Origins(context.Context, gaffer.Target) ([]gaffer.Origin, error) 
 	}}, nil
 }
 
+// sending are Forwards.
+type sending struct{}
+
+func (sending) List(context.Context) ([]Forward, error) {
+	return []Forward{{Name: "a", Type: "loki", URL: "http://x", Target: "*", Sent: 7, Behind: time.Now()}, {Name: "b", Streams: []string{"stderr"}, LastError: "e"}}, nil
+}
+
 // hooks are Webhooks.
 type hooks struct{}
 
@@ -137,7 +144,9 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	m := runningManager(t)
 	shut := make(chan struct{})
 	s, err := New(m, Options{
-		Keys: &keysInMemory{}, Config: planned{}, Webhooks: hooks{}, Version: "1", Node: "here", Shutdown: func() { close(shut) },
+		Keys: &keysInMemory{}, Config: planned{}, Webhooks: hooks{}, Forwards: sending{}, Version: "1", Node: "here", Shutdown: func() { close(shut) },
+		Upgrade:  func(string) error { return nil },
+		Upgraded: func() *Upgraded { return &Upgraded{Binary: "/x", Time: time.Now(), Reason: "it was broken"} },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -167,6 +176,7 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	a.ask("get-processes", "/v1/processes/nothing", "", 404)
 	a.ask("get-processes", "/v1/processes/a%20b", "", 422)
 	a.ask("status", "/v1/processes/*/status", "", 200)
+	a.ask("history", "/v1/processes/*/history", "", 200)
 	a.ask("stats", "/v1/processes/*/stats", "", 200)
 	a.ask("stats", "/v1/processes/nothing/stats", "", 404)
 	a.ask("usage", "/v1/processes/*/usage", "", 200)
@@ -218,12 +228,15 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	a.ask("remove-key", "/v1/keys/"+keys[0].ID, "", 204)
 	a.ask("remove-key", "/v1/keys/"+keys[0].ID, "", 404)
 	a.ask("list-webhooks", "/v1/webhooks", "", 200)
+	a.ask("list-forwards", "/v1/forwards", "", 200)
 	a.ask("retry-webhook", "/v1/webhooks/hook/retry", "", 204)
 	a.ask("retry-webhook", "/v1/webhooks/none/retry", "", 404)
 	a.ask("metrics", "/metrics", "", 200)
 	a.ask("openapi", "/v1/openapi.json", "", 200)
 	a.ask("remove-processes", "/v1/processes/jobs:*?wait=20s", "", 200)
 	a.ask("remove-processes", "/v1/processes/nothing", "", 404)
+	a.ask("upgrade", "/v1/upgrade", `{"binary":"/usr/bin/gaffer"}`, 202)
+	a.ask("upgrade", "/v1/upgrade", `{"binary":""}`, 422)
 	a.ask("shutdown", "/v1/shutdown", "", 202)
 	<-shut
 	for _, r := range routes() {

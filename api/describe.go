@@ -38,6 +38,14 @@ var descriptions = map[string]map[string]string{
 		"jitter":      "Up to this part of it more or less; default 0.1",
 		"reset_after": "A run of that length is a new beginning; default 10s",
 	},
+	"LogFiles": {
+		"to":        "file or memory; default file",
+		"max_size":  "At which a file is full; default 10MiB",
+		"max_files": "How many of each stream are kept, the one that is written included; default 5",
+		"max_total": "What they take on the disk together; default no bound",
+		"max_age":   "How long a file is kept that is written no more; default for ever",
+		"compress":  "Compress what is written no more; default true",
+	},
 	"Status": {
 		"state":         "stopped, starting, running, backoff, flapping, failed or stopping",
 		"active":        "active when it is wanted, else stopped",
@@ -57,12 +65,16 @@ var descriptions = map[string]map[string]string{
 		"last_exit": "How the one before ended",
 	},
 	"Event": {
-		"seq":     "Numbers all events, without a gap",
-		"kind":    "create, update, delete, start, stop, restart, spawn, reap, stop_pid, exit, backoff, flap, fail or audit",
-		"name":    "Of the template",
-		"by":      "Of an audit: who asked",
-		"message": "What there is to say, for people",
-		"node":    "The daemon it happened at",
+		"seq":      "Numbers all events, without a gap",
+		"kind":     "create, update, delete, start, stop, restart, spawn, reap, stop_pid, exit, backoff, flap, fail, gap or audit",
+		"name":     "Of the template",
+		"by":       "Of an audit: who asked",
+		"message":  "What there is to say, for people",
+		"node":     "The daemon it happened at",
+		"restarts": "Of a spawn, exit or backoff: crashes of that slot that were replaced so far",
+		"failures": "Crashes and failed starts in a row in that slot: of a crash, a spawn and a backoff",
+		"retry_at": "Of an exit, backoff or flap: when it is tried again",
+		"pauses":   "Of a flap: how many in a row",
 	},
 	"Exit": {
 		"status": "The exit status; -1 when a signal ended it",
@@ -72,6 +84,8 @@ var descriptions = map[string]map[string]string{
 	"Stats": {
 		"cpu": "Percent of one core, the sum of all processes and what they have started",
 		"rss": "Resident memory in bytes", "mem": "Percent of the memory there is",
+		"lost_output": "Bytes of output that could not be kept since the daemon began",
+		"blocked":     "For how long processes had to wait at most, since then, because their pipes were full",
 	},
 	"ProcessStats": {
 		"cpu": "Percent of one core, since the last reading of the same stream, else since its start",

@@ -55,7 +55,7 @@ func tags() []*huma.Tag {
 		{Name: "processes", Description: "Templates and their processes"},
 		{Name: "streams", Description: "What goes on until one of the two ends it"},
 		{Name: "sources", Description: "Files and applications that are applied as a whole"},
-		{Name: "access", Description: "Keys and webhooks"},
+		{Name: "access", Description: "Keys, webhooks and forwards"},
 		{Name: "service", Description: "The daemon itself"},
 	}
 }
@@ -67,7 +67,7 @@ func tagOf(r *route) string {
 		return "streams"
 	case strings.HasPrefix(r.path, "/v1/processes"), strings.HasPrefix(r.path, "/v1/groups"):
 		return "processes"
-	case strings.HasPrefix(r.path, "/v1/keys"), strings.HasPrefix(r.path, "/v1/webhooks"):
+	case strings.HasPrefix(r.path, "/v1/keys"), strings.HasPrefix(r.path, "/v1/webhooks"), strings.HasPrefix(r.path, "/v1/forwards"):
 		return "access"
 	case r.path == "/v1/plan", r.path == "/v1/apply", r.path == "/v1/reload", r.path == "/v1/config":
 		return "sources"

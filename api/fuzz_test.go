@@ -29,7 +29,7 @@ func FuzzBodies(f *testing.F) {
 			f.Add(uint8(i), s)
 		}
 	}
-	s, err := New(refusing{}, Options{Keys: &keysInMemory{}, Config: refusing{}, Webhooks: hooks{}, Shutdown: func() {}})
+	s, err := New(refusing{}, Options{Keys: &keysInMemory{}, Config: refusing{}, Webhooks: hooks{}, Shutdown: func() {}, Upgrade: func(string) error { return nil }})
 	if err != nil {
 		f.Fatal(err)
 	}

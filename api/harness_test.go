@@ -87,6 +87,7 @@ func (refusing) Signal(context.Context, gaffer.Target, gaffer.Signal) error     
 func (refusing) Write(context.Context, gaffer.Target, string, []byte) error       { return errAsked }
 func (refusing) List(context.Context, gaffer.Target) ([]gaffer.Info, error)       { return nil, errAsked }
 func (refusing) Groups(context.Context) ([]gaffer.Group, error)                   { return nil, errAsked }
+func (refusing) History(context.Context, gaffer.Target) ([]gaffer.Event, error)   { return nil, errAsked }
 func (refusing) Stats(context.Context, gaffer.Target) ([]gaffer.Stats, error)     { return nil, errAsked }
 func (refusing) Plan(context.Context, gaffer.Desired) (gaffer.Plan, error) {
 	return gaffer.Plan{}, errAsked

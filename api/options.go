@@ -14,6 +14,8 @@ import (
 type Options struct {
 	// Logger is told what callers can't be told. Default: nothing is logged.
 	Logger *slog.Logger
+	// Descendants is how what services start is known to be theirs, as gaffer.Manager says it.
+	Descendants string
 	// Version and Node are what /v1/version says.
 	Version, Node string
 	// Endpoints are where the server listens.
@@ -25,10 +27,19 @@ type Options struct {
 	Config gaffer.Configurator
 	// Webhooks answers the routes of webhooks. Default: there are none.
 	Webhooks Webhooks
+	// Forwards answers the route of forwards. Default: there are none.
+	Forwards Forwards
 	// Audit is told of every change that was asked for, by whom, of what, and how
 	// it ended; of what goes on, as soon as it is begun. Of a caller's requests that
 	// are refused, it is told of 10 a minute. Default: nobody.
 	Audit func(by, name, message string)
+	// PID is the daemon's. Default: this program's.
+	PID int
+	// Upgrade has another program, an absolute path of the daemon's machine, take over the
+	// services, and returns when that has begun. Default: it can't.
+	Upgrade func(binary string) error
+	// Upgraded is how the latest upgrade went, nil if there was none. Default: none was.
+	Upgraded func() *Upgraded
 	// Shutdown begins the end of the program and returns at once. Default: the
 	// route does not exist here.
 	Shutdown func()
@@ -141,6 +152,28 @@ type Webhook struct {
 	Failed    uint64        `json:"failed"`
 	LastError string        `json:"last_error,omitempty"`
 	Dead      []DeadLetter  `json:"dead"`
+}
+
+// Forwards are what sends lines to others.
+type Forwards interface {
+	// List tells how they are doing.
+	List(ctx context.Context) ([]Forward, error)
+}
+
+// Forward is how one destination of lines is doing.
+type Forward struct {
+	Name    string        `json:"name"`
+	Type    string        `json:"type"`
+	URL     string        `json:"url"`
+	Target  gaffer.Target `json:"target"`
+	Streams []string      `json:"streams"` // none: all
+	Sent    uint64        `json:"sent"`    // lines
+	Lost    uint64        `json:"lost"`    // lines that were refused, or gone from memory before
+	// LostBytes is what log files gave up before it was sent.
+	LostBytes   int64     `json:"lost_bytes"`
+	Behind      time.Time `json:"behind,omitzero"` // when the oldest line was written that waits
+	LastError   string    `json:"last_error,omitempty"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
 }
 
 // DeadLetter is an event that a webhook has given up.

@@ -48,6 +48,10 @@ func processRoutes() []route {
 			id: "status", summary: "How templates and their processes are", answer: []gaffer.Status{},
 		},
 		{
+			method: "GET", path: one + "/history", role: Viewer, handle: showHistory,
+			id: "history", summary: "What has happened last to each slot and template, in order", answer: []gaffer.Event{},
+		},
+		{
 			method: "GET", path: one + "/stats", role: Viewer, handle: showStats,
 			id: "stats", summary: "What templates use, read once", answer: []gaffer.Stats{},
 		},
@@ -115,6 +119,21 @@ func statusOf(ctx context.Context, c gaffer.Controller, t gaffer.Target) ([]gaff
 		out[i] = list[i].Status
 	}
 	return out, nil
+}
+
+func showHistory(c *call) error {
+	t, err := c.target()
+	if err != nil {
+		return err
+	}
+	list, err := c.c.History(c.r.Context(), t)
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		list = []gaffer.Event{}
+	}
+	return c.reply(http.StatusOK, list)
 }
 
 func showStats(c *call) error {

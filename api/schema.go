@@ -43,6 +43,7 @@ func (s *schemas) build() {
 	s.registry = huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)
 	for t, alias := range map[reflect.Type]reflect.Type{
 		reflect.TypeFor[gaffer.Duration](): reflect.TypeFor[durationText](),
+		reflect.TypeFor[gaffer.Size]():     reflect.TypeFor[sizeText](),
 		reflect.TypeFor[gaffer.Signal]():   reflect.TypeFor[signalText](),
 		reflect.TypeFor[gaffer.Account]():  reflect.TypeFor[accountText](),
 		reflect.TypeFor[gaffer.Args]():     reflect.TypeFor[argsList](),
@@ -108,6 +109,7 @@ func neverNull(s *huma.Schema) {
 // what their Go type lets expect.
 type (
 	durationText string
+	sizeText     string
 	signalText   string
 	accountText  string
 	argsList     []string
@@ -125,6 +127,7 @@ type Output struct {
 	Data    string    `json:"data,omitempty" doc:"The text, if it is UTF-8"`
 	Base64  []byte    `json:"base64,omitempty" doc:"The bytes, if they are no UTF-8"`
 	Partial bool      `json:"partial,omitempty"`
+	Cursor  string    `json:"cursor,omitempty" doc:"Where to go on after it, by the parameter after"`
 }
 
 func textOr(kind, description string, examples ...any) *huma.Schema {
@@ -136,6 +139,10 @@ func textOr(kind, description string, examples ...any) *huma.Schema {
 
 func (durationText) Schema(huma.Registry) *huma.Schema {
 	return textOr(huma.TypeNumber, "A duration as \"1.5s\", or a number of seconds", "1.5s", 30)
+}
+
+func (sizeText) Schema(huma.Registry) *huma.Schema {
+	return textOr(huma.TypeInteger, "A size as \"10MiB\", or a number of bytes", "10MiB", 1048576)
 }
 
 func (signalText) Schema(huma.Registry) *huma.Schema {

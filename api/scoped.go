@@ -167,6 +167,18 @@ func (s *scoped) Groups(ctx context.Context) ([]gaffer.Group, error) {
 	return out, nil
 }
 
+func (s *scoped) History(ctx context.Context, t gaffer.Target) ([]gaffer.Event, error) {
+	asked, err := s.narrow(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.Controller.History(ctx, asked)
+	if asked != t && errors.Is(err, gaffer.ErrNotFound) {
+		return nil, nil // of all there are, none is in scope
+	}
+	return list, err
+}
+
 func (s *scoped) Stats(ctx context.Context, t gaffer.Target) ([]gaffer.Stats, error) {
 	asked, err := s.narrow(ctx, t)
 	if err != nil {

@@ -95,7 +95,7 @@ func TestANarrowedKeySeesAndTouchesItsTargetOnly(t *testing.T) {
 		{"PUT", "/v1/processes/web?create=true", `{"cmd":"true"}`, 403}, {"PUT", "/v1/processes/x?create=true", `{"cmd":"true"}`, 403},
 		{"POST", "/v1/processes/jobs:mail/restart?wait=20s", "", 200}, {"POST", "/v1/processes/jobs:*/signal", `{"signal":"WINCH"}`, 200},
 		{"POST", "/v1/processes/jobs:mail.1/stop", "", 202}, {"POST", "/v1/processes/2/scale", `{"count":1}`, 404},
-		{"POST", "/v1/plan", `{"source":"app:x","templates":[]}`, 403}, {"POST", "/v1/shutdown", "", 403},
+		{"POST", "/v1/plan", `{"source":"app:x","templates":[]}`, 403}, {"POST", "/v1/shutdown", "", 403}, {"POST", "/v1/upgrade", `{"binary":"/x"}`, 403},
 		{"DELETE", "/v1/processes/jobs:mail?wait=20s", "", 200},
 		{"POST", "/v1/processes?wait=20s", `{"name":"jobs:new","cmd":"true"}`, 201},
 	} {

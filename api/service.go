@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"os"
 	"runtime"
@@ -14,12 +15,27 @@ type Pong struct {
 
 // Version says what serves.
 type Version struct {
-	Version string    `json:"version"`
-	Go      string    `json:"go"`
-	API     string    `json:"api"`
-	Node    string    `json:"node"`
-	PID     int       `json:"pid"`
-	Started time.Time `json:"started"`
+	Version     string    `json:"version"`
+	Go          string    `json:"go"`
+	API         string    `json:"api"`
+	Node        string    `json:"node"`
+	PID         int       `json:"pid"`
+	Started     time.Time `json:"started"`
+	Descendants string    `json:"descendants,omitempty" doc:"How the processes that a service starts are known to be its own: cgroup, subreaper or environment"`
+	Upgrade     *Upgraded `json:"upgrade,omitempty" doc:"How the latest upgrade went"`
+}
+
+// Upgraded is how an upgrade went.
+type Upgraded struct {
+	Binary string    `json:"binary"`
+	Time   time.Time `json:"time"`
+	Done   bool      `json:"done" doc:"Else the program before was taken back"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// Upgrade asks for another program to take over.
+type Upgrade struct {
+	Binary string `json:"binary" minLength:"1" doc:"An absolute path on the daemon's machine"`
 }
 
 func serviceRoutes() []route {
@@ -43,6 +59,11 @@ func serviceRoutes() []route {
 			body: Nothing{}, optional: true, answer: Pong{},
 		},
 		{
+			method: "POST", path: "/v1/upgrade", role: Admin, whole: true, audit: "upgrade", handle: upgrade,
+			id: "upgrade", summary: "Have another program take over the running services", status: http.StatusAccepted,
+			body: Upgrade{}, answer: Pong{},
+		},
+		{
 			method: "GET", path: "/v1/openapi.json", role: Nobody, handle: showDocument,
 			id: "openapi", summary: "This document", answer: map[string]any{},
 		},
@@ -57,10 +78,14 @@ func ping(c *call) error {
 }
 
 func version(c *call) error {
-	return c.reply(http.StatusOK, Version{
-		Version: c.s.opts.Version, Go: runtime.Version(), API: "v1",
-		Node: c.s.opts.Node, PID: os.Getpid(), Started: c.s.started,
-	})
+	v := Version{
+		Version: c.s.opts.Version, Go: runtime.Version(), API: "v1", Descendants: c.s.opts.Descendants,
+		Node: c.s.opts.Node, PID: cmp.Or(c.s.opts.PID, os.Getpid()), Started: c.s.started,
+	}
+	if c.s.opts.Upgraded != nil {
+		v.Upgrade = c.s.opts.Upgraded()
+	}
+	return c.reply(http.StatusOK, v)
 }
 
 func shutdown(c *call) error {
@@ -72,6 +97,21 @@ func shutdown(c *call) error {
 	}
 	c.send(http.StatusAccepted, pong)
 	c.s.opts.Shutdown()
+	return nil
+}
+
+func upgrade(c *call) error {
+	if c.s.opts.Upgrade == nil {
+		return errUnsupported
+	}
+	var wish Upgrade
+	if err := c.decode(&wish); err != nil {
+		return err
+	}
+	if err := c.s.opts.Upgrade(wish.Binary); err != nil {
+		return err
+	}
+	c.send(http.StatusAccepted, pong)
 	return nil
 }
 

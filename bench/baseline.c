@@ -7,7 +7,7 @@
 // configuration, no state and nothing to ask: what it costs is what the kernel
 // costs.
 //
-//   baseline N CHILD MODE BOARD
+//   baseline N CHILD MODE BOARD [FILE]   FILE gets all that they write
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,7 @@ extern char **environ;
 
 static struct child *children;
 static int wanted, running, stopping;
-static int epoll, null;
+static int epoll, null, file = -1;
 static char **program; // CHILD MODE BOARD
 
 static void die(const char *what) {
@@ -106,6 +106,11 @@ static void drain(struct child *c, enum kind k) {
 	static char buf[65536];
 	ssize_t n;
 	while (c->pipe[k] >= 0 && (n = read(c->pipe[k], buf, sizeof buf)) >= 0) {
+		for (ssize_t at = 0; file >= 0 && at < n;) {
+			ssize_t w = write(file, buf + at, (size_t)(n - at));
+			if (w < 0) die("write");
+			at += w;
+		}
 		if (n > 0) continue;
 		unwatch(c->pipe[k]);
 		c->pipe[k] = -1;
@@ -148,7 +153,8 @@ static void happened(uint64_t t) {
 }
 
 int main(int argc, char **argv) {
-	if (argc != 5) return 2;
+	if (argc != 5 && argc != 6) return 2;
+	if (argc == 6 && (file = open(argv[5], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) < 0) die(argv[5]);
 	wanted = atoi(argv[1]);
 	program = argv + 2;
 	children = calloc((size_t)wanted + 1, sizeof *children);

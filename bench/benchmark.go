@@ -18,6 +18,12 @@ import (
 	"github.com/gafferpm/gaffer/bench/internal/report"
 )
 
+// writers are the numbers of children of the test of log files, and logLines how many
+// lines they write together.
+var writers = []int{1, 100}
+
+const logLines = 10_000_000
+
 // churners are the numbers of children of the churn test.
 var churners = []int{1, 20}
 
@@ -47,13 +53,13 @@ func benchmark(ctx context.Context, s settings, progress io.Writer) (_ *result, 
 		return nil, err
 	}
 	var gafferErr error
-	if s.takes("gaffer") || s.takes("gaffer-one") {
+	if slices.ContainsFunc([]string{"gaffer", "gaffer-one", "daemon", "daemon-direct"}, s.takes) {
 		programs.gaffer, gafferErr = program.Gaffer(ctx, bin, s.gaffer)
 	}
 	if err := errors.Join(machine.Adopt(), machine.AllDescriptors()); err != nil {
 		return nil, err
 	}
-	board, err := program.NewBoard(max(slices.Max(s.counts), slices.Max(churners)))
+	board, err := program.NewBoard(max(slices.Max(s.counts), slices.Max(churners), slices.Max(writers)))
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +116,9 @@ func (b *bench) rounds(ctx context.Context, taking []contestant) error {
 		for _, job := range b.jobs(round) {
 			random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 			for _, c := range order {
+				if job.work.lines > 0 && c.logged == nil {
+					continue // it keeps nothing
+				}
 				if why := c.tooMany(job.work.n); why != "" {
 					if round == 0 {
 						b.fail(contestant{}, fmt.Errorf("%s: left out with %d children: %s", c.name, job.work.n, why))
@@ -166,6 +175,7 @@ func (b *bench) jobs(round int) []job {
 			}
 			add("replace", ripe, (*session).replace)
 			add("crash", ripe, (*session).crash)
+			add("takeover", ripe, (*session).takeOver)
 			add("stop", ripe, (*session).quit)
 		}
 		if len(steps) > 1 || b.wants("bringup") {
@@ -175,6 +185,13 @@ func (b *bench) jobs(round int) []job {
 	for _, n := range churners {
 		if b.wants("churn") {
 			jobs = append(jobs, b.job(n, "exit", step{0, (*session).churn}))
+		}
+	}
+	for _, n := range writers {
+		if b.wants("logs") {
+			j := b.job(n, fmt.Sprint(logLines/n), step{0, (*session).log})
+			j.work.lines = logLines / n
+			jobs = append(jobs, j)
 		}
 	}
 	return jobs
@@ -208,7 +225,7 @@ func (b *bench) measure(ctx context.Context, c contestant, j job) (err error) {
 			return ctx.Err()
 		}
 		after := before
-		if j.work.mode != "exit" { // those never rest
+		if j.work.mode == "sleep" { // others never rest
 			after = machine.OthersShare(ctx, 500*time.Millisecond)
 		}
 		b.result.Add(c.name, max(before, after), figures)

@@ -31,7 +31,7 @@ func main() {
 }
 
 // The tests, in the order in which they are run and printed.
-var allTests = []string{"bringup", "replace", "crash", "memory", "idle", "stop", "churn"}
+var allTests = []string{"bringup", "replace", "crash", "memory", "idle", "stop", "churn", "logs", "takeover"}
 
 // settings are what the command line says.
 type settings struct {

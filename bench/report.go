@@ -115,6 +115,14 @@ func (r *result) tables() []report.Table {
 		churn = append(churn, pair(fmt.Sprintf("programs: %d", n), metric("churn", n))...)
 	}
 	add("churn", "Churn: restarts a second of programs that exit at once", churn...)
+	var logs []report.Column
+	for _, n := range writers {
+		logs = append(logs, pair(fmt.Sprintf("writers: %d, MB/s", n), metric("log-rate", n))...)
+		logs = append(logs, r.Medians("CPU s/GB", metric("log-cpu", n)), r.Medians("PSS after, KiB", metric("log-pss", n)))
+	}
+	add("logs", fmt.Sprintf("Output into files: %d lines of %d bytes, from the first child's start to the last line in a file", logLines, lineSize), logs...)
+	add("takeover", fmt.Sprintf("kill -9 of the manager with %d children: till the first verb was answered, and all of them, one after the other, ms", n),
+		r.Medians("first", metric("takeover-first", n)), r.Medians("all", metric("takeover-all", n)))
 	return append(out, r.Quietness())
 }
 

@@ -77,7 +77,11 @@ func (s *session) end() error {
 	}
 	<-s.gone
 	machine.ReapAll()
-	return os.RemoveAll(s.dir)
+	run, err := filepath.EvalSymlinks(runtimeOf(s.dir))
+	if err != nil {
+		run = s.dir // it has none
+	}
+	return errors.Join(os.RemoveAll(run), os.RemoveAll(s.dir))
 }
 
 // family lists the supervisor's processes and the children.

@@ -11,12 +11,22 @@ import (
 
 // Version is what a daemon says of itself.
 type Version struct {
-	Version string    `json:"version"` // of gaffer
-	Go      string    `json:"go"`      // that it was built with
-	API     string    `json:"api"`     // "v1"
-	Node    string    `json:"node"`
-	PID     int       `json:"pid"`
-	Started time.Time `json:"started"`
+	Version     string    `json:"version"` // of gaffer
+	Go          string    `json:"go"`      // that it was built with
+	API         string    `json:"api"`     // "v1"
+	Node        string    `json:"node"`
+	PID         int       `json:"pid"`
+	Started     time.Time `json:"started"`
+	Descendants string    `json:"descendants,omitempty"` // how what services start is known to be theirs
+	Upgrade     *Upgraded `json:"upgrade,omitempty"`     // the latest; nil: there was none
+}
+
+// Upgraded is how an upgrade went.
+type Upgraded struct {
+	Binary string    `json:"binary"`
+	Time   time.Time `json:"time"`
+	Done   bool      `json:"done"` // else the program before was taken back
+	Reason string    `json:"reason,omitempty"`
 }
 
 // Key is an API key, without what makes it one.
@@ -45,6 +55,22 @@ type Webhook struct {
 	Dead      []DeadLetter  `json:"dead,omitempty"` // given up
 }
 
+// Forward is where lines are sent to, and how that goes.
+type Forward struct {
+	Name      string        `json:"name"`
+	Type      string        `json:"type"`
+	URL       string        `json:"url"`
+	Target    gaffer.Target `json:"target"`
+	Streams   []string      `json:"streams"`    // none: all
+	Sent      uint64        `json:"sent"`       // lines, since the daemon began
+	Lost      uint64        `json:"lost"`       // lines that were refused, or gone from memory before
+	LostBytes int64         `json:"lost_bytes"` // what log files gave up before it was sent
+	// Behind is when the oldest line was written that waits; zero: none does.
+	Behind      time.Time `json:"behind,omitzero"`
+	LastError   string    `json:"last_error,omitempty"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
+}
+
 // DeadLetter is an event that could not be posted.
 type DeadLetter struct {
 	Seq      uint64      `json:"seq"` // of the event
@@ -71,6 +97,15 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 // for that. What was wanted is kept: the next daemon starts it.
 func (c *Client) Shutdown(ctx context.Context) error {
 	return c.read(ctx, call{method: http.MethodPost, path: "/v1/shutdown"}, nil)
+}
+
+// Upgrade has another program, an absolute path on the daemon's machine, take over the
+// services. It does not wait for that: Version tells how it went.
+func (c *Client) Upgrade(ctx context.Context, binary string) error {
+	body := struct {
+		Binary string `json:"binary"`
+	}{binary}
+	return c.read(ctx, call{method: http.MethodPost, path: "/v1/upgrade", body: body}, nil)
 }
 
 // Keys lists the API keys.
@@ -109,6 +144,13 @@ func (c *Client) DeleteKey(ctx context.Context, id string) error {
 func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	var list []Webhook
 	err := c.read(ctx, call{method: http.MethodGet, path: "/v1/webhooks"}, &list)
+	return list, err
+}
+
+// Forwards lists where lines are sent to, and how that goes.
+func (c *Client) Forwards(ctx context.Context) ([]Forward, error) {
+	var list []Forward
+	err := c.read(ctx, call{method: http.MethodGet, path: "/v1/forwards"}, &list)
 	return list, err
 }
 

@@ -31,6 +31,30 @@ func (h *hooks) Retry(_ context.Context, name string) error {
 	return nil
 }
 
+// sending are forwards that say what they were made to say.
+type sending []api.Forward
+
+func (s sending) List(context.Context) ([]api.Forward, error) { return s, nil }
+
+func TestForwardsAreListed(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Second)
+	c := newDaemon(t, func(o *api.Options) {
+		o.Forwards = sending{{Name: "central", Type: "syslog", URL: "tls://h:6514", Target: "web", Streams: []string{"stderr"}, Sent: 7, Lost: 1, LostBytes: 2, Behind: now, LastError: "e", LastErrorAt: now}}
+	}).overUnix(t)
+	want := []client.Forward{{
+		Name: "central", Type: "syslog", URL: "tls://h:6514", Target: "web", Streams: []string{"stderr"}, Sent: 7, Lost: 1, LostBytes: 2, Behind: now,
+		LastError: "e", LastErrorAt: now,
+	}}
+	got, err := c.Forwards(t.Context())
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v: %s", err, diff)
+	}
+	list, err := newDaemon(t).overUnix(t).Forwards(t.Context())
+	if len(list) != 0 || err != nil {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
 func TestWebhooksAreListedAndTriedAgain(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	h := &hooks{retried: make(chan string, 1), list: []api.Webhook{{
@@ -88,19 +112,21 @@ func TestLogsAreNarrowedByTimeAndText(t *testing.T) {
 		}
 		last = string(o.Data)
 	}
-	kept := gaffer.OutputOptions{Tail: -1, NoFollow: true}
 	hour := time.Now().Add(-time.Hour)
 	for _, step := range []struct {
-		how  client.LogOptions
+		how  gaffer.OutputOptions
 		want []string
 	}{
-		{client.LogOptions{OutputOptions: kept, Grep: "^apple"}, []string{"apple", "apple pie"}},
-		{client.LogOptions{OutputOptions: gaffer.OutputOptions{Tail: 1, NoFollow: true}, Grep: "^apple$"}, []string{"apple"}},
-		{client.LogOptions{OutputOptions: kept, Since: hour, Grep: "pear"}, []string{"pear"}},
-		{client.LogOptions{OutputOptions: kept, Until: hour}, nil},
-		{client.LogOptions{OutputOptions: kept, Since: time.Now().Add(time.Second)}, nil},
+		{gaffer.OutputOptions{Tail: -1, NoFollow: true, Grep: "^apple"}, []string{"apple", "apple pie"}},
+		{gaffer.OutputOptions{Tail: 1, NoFollow: true, Grep: "^apple$"}, []string{"apple"}},
+		{gaffer.OutputOptions{Tail: -1, NoFollow: true, Since: hour, Grep: "pear"}, []string{"pear"}},
+		{gaffer.OutputOptions{Tail: -1, NoFollow: true, Text: "e p"}, []string{"apple pie"}},
+		{gaffer.OutputOptions{Tail: -1, NoFollow: true, Fields: []string{"level"}}, nil},
+		{gaffer.OutputOptions{Tail: -1, NoFollow: true, Gone: true, Grep: "pie"}, []string{"apple pie"}},
+		{gaffer.OutputOptions{Tail: -1, NoFollow: true, Until: hour}, nil},
+		{gaffer.OutputOptions{Tail: -1, NoFollow: true, Since: time.Now().Add(time.Second)}, nil},
 	} {
-		logs, err := c.Logs(t.Context(), "web", step.how)
+		logs, err := c.Output(t.Context(), "web", step.how)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +143,7 @@ func TestLogsAreNarrowedByTimeAndText(t *testing.T) {
 		}
 		equal(t, fmt.Sprintf("%+v", step.how), got, step.want...)
 	}
-	_, err = c.Logs(t.Context(), "web", client.LogOptions{Grep: "("})
+	_, err = c.Output(t.Context(), "web", gaffer.OutputOptions{Grep: "("})
 	wantErr(t, err, gaffer.ErrInvalid, "grep")
 }
 

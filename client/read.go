@@ -59,6 +59,13 @@ func (c *Client) Stats(ctx context.Context, target gaffer.Target) ([]gaffer.Stat
 	return list, err
 }
 
+// History implements gaffer.Controller.
+func (c *Client) History(ctx context.Context, target gaffer.Target) ([]gaffer.Event, error) {
+	var list []gaffer.Event
+	err := c.get(ctx, target, "/history", &list)
+	return list, err
+}
+
 // Groups implements gaffer.Controller.
 func (c *Client) Groups(ctx context.Context) ([]gaffer.Group, error) {
 	var list []gaffer.Group

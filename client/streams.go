@@ -11,13 +11,9 @@ import (
 	"github.com/gafferpm/gaffer"
 )
 
-// LogOptions says what of the output to deliver, as gaffer.OutputOptions and in
-// addition by time and text.
-type LogOptions struct {
-	gaffer.OutputOptions
-	Since, Until time.Time // what was written within; zero: no limit
-	Grep         string    // lines that this regular expression (RE2) matches; "": all
-}
+// longestAfter bounds the cursors in a request, in bytes: of more streams than that only
+// the latest one goes.
+const longestAfter = 8 << 10
 
 // largestWrite is how many bytes are written with one request. A daemon takes
 // 1 MiB unless it was told otherwise.
@@ -42,16 +38,11 @@ func (c *Client) Subscribe(ctx context.Context, target gaffer.Target, how gaffer
 	return open(ctx, c, target, newHappenings(target, how))
 }
 
-// Output implements gaffer.Controller. After a connection broke a gaffer.Missed of
-// 0 says that some output may be missing there, nobody knows how much. What the
-// daemon still has of it follows; of raw output it does not.
+// Output implements gaffer.Controller. After a connection broke it goes on where it was
+// with output that is kept in log files. With other output a gaffer.Missed of 0 says
+// that some may be missing there, nobody knows how much: what the daemon still has of it
+// follows; of raw output it does not.
 func (c *Client) Output(ctx context.Context, target gaffer.Target, how gaffer.OutputOptions) (gaffer.Stream[gaffer.Output], error) {
-	return c.Logs(ctx, target, LogOptions{OutputOptions: how})
-}
-
-// Logs is Output that can be narrowed by time and text. The daemon does that, so
-// that what is not wanted is not sent.
-func (c *Client) Logs(ctx context.Context, target gaffer.Target, how LogOptions) (gaffer.Stream[gaffer.Output], error) {
 	return open(ctx, c, target, newWritings(target, how))
 }
 
@@ -141,13 +132,15 @@ func (h *happenings) keep(e gaffer.Event) bool {
 
 // writings is the source of output.
 type writings struct {
-	query url.Values
-	raw   bool
-	last  time.Time // of what was delivered, the latest
+	query   url.Values
+	raw     bool
+	cursors gaffer.Cursors
+	exact   bool      // all that was delivered has cursors
+	last    time.Time // of what was delivered, the latest
 }
 
-func newWritings(target gaffer.Target, how LogOptions) *writings {
-	w := &writings{raw: how.Raw, query: url.Values{
+func newWritings(target gaffer.Target, how gaffer.OutputOptions) *writings {
+	w := &writings{raw: how.Raw, exact: !how.Raw, query: url.Values{
 		"target": {string(target)},
 		"tail":   {strconv.Itoa(how.Tail)},
 		"follow": {strconv.FormatBool(!how.NoFollow)},
@@ -155,8 +148,8 @@ func newWritings(target gaffer.Target, how LogOptions) *writings {
 	for _, l := range how.Labels {
 		w.query.Add("stream", l)
 	}
-	if how.Raw {
-		w.query.Set("raw", "true")
+	for _, f := range how.Fields {
+		w.query.Add("field", f)
 	}
 	if !how.Since.IsZero() {
 		w.query.Set("since", how.Since.Format(time.RFC3339Nano))
@@ -164,8 +157,15 @@ func newWritings(target gaffer.Target, how LogOptions) *writings {
 	if !how.Until.IsZero() {
 		w.query.Set("until", how.Until.Format(time.RFC3339Nano))
 	}
-	if how.Grep != "" {
-		w.query.Set("grep", how.Grep)
+	for name, text := range map[string]string{"grep": how.Grep, "text": how.Text, "after": how.After} {
+		if text != "" {
+			w.query.Set(name, text)
+		}
+	}
+	for name, is := range map[string]bool{"raw": how.Raw, "gone": how.Gone} {
+		if is {
+			w.query.Set(name, "true")
+		}
 	}
 	return w
 }
@@ -176,7 +176,10 @@ func (w *writings) call(again bool) call {
 	switch {
 	case !again || w.last.IsZero():
 	case w.raw:
+		w.query.Del("after")
 		w.query.Set("tail", "0")
+	case w.exact:
+		w.query.Set("after", w.cursors.After(longestAfter))
 	default:
 		w.query.Set("tail", "-1")
 		w.query.Set("since", w.last.Add(1).Format(time.RFC3339Nano))
@@ -186,12 +189,19 @@ func (w *writings) call(again bool) call {
 
 func (*writings) opened(http.Header) {}
 
-// lost tells of a loss even where there may be none: what one process wrote before
-// another's last line, or a moment after its own, can't be asked for, nor what the
-// daemon does not keep.
-func (*writings) lost() error { return gaffer.Missed(0) }
+// lost tells of a loss even where there may be none, unless all had a cursor: what one
+// process wrote before another's last line, or a moment after its own, can't be asked
+// for, nor what the daemon does not keep.
+func (w *writings) lost() error {
+	if w.exact && !w.last.IsZero() {
+		return nil
+	}
+	return gaffer.Missed(0)
+}
 
 func (w *writings) keep(o gaffer.Output) bool {
+	w.cursors.Read(o)
+	w.exact = w.exact && o.Cursor != ""
 	if o.Time.After(w.last) {
 		w.last = o.Time
 	}

@@ -11,6 +11,7 @@ import (
 type Daemon struct {
 	Settings Settings
 	Webhooks []Webhook // in the order of definition
+	Forwards []Forward // in the order of definition
 	Plugins  []Plugin  // in the order of definition
 	// Desired are the templates of each file that was named, its Source being the
 	// file's absolute path. Those of included files are the including one's.
@@ -29,6 +30,10 @@ type Settings struct {
 	LogFormat LogFormat `toml:"log_format"`
 	// PIDFile is where the daemon writes its pid. Default: nowhere.
 	PIDFile string `toml:"pid_file"`
+	// Host is what the services are children of: HostHolder, a process of its own
+	// that outlives the manager, or HostDirect, the manager. Default: holder, where the
+	// system can (Linux).
+	Host Host `toml:"host"`
 	// Socket is the unix socket of the API. Default: "", which stands for
 	// SocketName in the runtime directory.
 	Socket string `toml:"socket"`
@@ -42,7 +47,7 @@ type Settings struct {
 	// daemon ends. Default: 10s.
 	DrainTimeout gaffer.Duration `toml:"drain_timeout"`
 	// JournalSize is how much of the disk the event journal may take. Default: 64MiB.
-	JournalSize Size `toml:"journal_size"`
+	JournalSize gaffer.Size `toml:"journal_size"`
 	// Listen are the TCP addresses of the API. Default: none.
 	Listen []Listen `toml:"listen"`
 }
@@ -52,9 +57,9 @@ const SocketName = "gaffer.sock"
 
 // The defaults of [daemon].
 const (
-	DefaultSocketMode   Mode = 0o600
-	DefaultDrainTimeout      = 10 * time.Second
-	DefaultJournalSize  Size = 64 << 20
+	DefaultSocketMode   Mode        = 0o600
+	DefaultDrainTimeout             = 10 * time.Second
+	DefaultJournalSize  gaffer.Size = 64 << 20
 )
 
 // Listen is a TCP address of the API: a table [[daemon.listen]].
@@ -113,6 +118,31 @@ const (
 	DefaultWebhookMaxAttempts = 100
 	DefaultWebhookMaxAge      = 24 * time.Hour
 )
+
+// Forward is where lines that processes write are sent to: a table [forward.NAME].
+type Forward struct {
+	Name string `toml:"-"`
+	// Type is syslog, journald, loki or otlp. Required.
+	Type string `toml:"type"`
+	// URL is where. Required but for journald; see package forward.
+	URL string `toml:"url"`
+	// Target is whose lines are sent. Default: all.
+	Target gaffer.Target `toml:"target"`
+	// Streams are which, by label. Default: all.
+	Streams []string `toml:"streams"`
+	// Labels go with each line. Default: none.
+	Labels map[string]string `toml:"labels"`
+	// Headers are added to each request of loki and otlp.
+	Headers map[string]Secret `toml:"headers"`
+	// Facility is that of syslog and journald. Default: daemon.
+	Facility string `toml:"facility"`
+	// Timeout is how long one connection, write or request may take. Default: 10s.
+	Timeout gaffer.Duration `toml:"timeout"`
+	// CAFile is a file of certificates in PEM that are trusted instead of the
+	// system's. LoadDaemon reads it into CA.
+	CAFile string `toml:"ca_file"`
+	CA     []byte `toml:"-"`
+}
 
 // Plugin is a static directory that is served below /plugins/NAME/: a table
 // [plugin.NAME].

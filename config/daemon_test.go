@@ -31,6 +31,7 @@ func TestDaemonReadsEverySetting(t *testing.T) {
 	dir := write(t, map[string]string{"gaffer.toml": `
 [daemon]
 node = "left"
+host = "direct"
 log_level = "debug"
 log_format = "json"
 pid_file = "run/gaffer.pid"
@@ -85,7 +86,7 @@ cmd = "true"
 	path := filepath.Join(dir, "gaffer.toml")
 	want := &config.Daemon{
 		Settings: config.Settings{
-			Node: "left", LogLevel: -4, LogFormat: "json", PIDFile: dir + "/run/gaffer.pid", Socket: "/run/x.sock", SocketMode: 0o660,
+			Node: "left", Host: config.HostDirect, LogLevel: -4, LogFormat: "json", PIDFile: dir + "/run/gaffer.pid", Socket: "/run/x.sock", SocketMode: 0o660,
 			SocketUsers: map[string]config.Role{"alice": "operator", "1000": "viewer"}, SocketGroups: map[string]config.Role{"adm": "admin"},
 			DrainTimeout: gaffer.Duration(3 * time.Second), JournalSize: 3 << 19,
 			Listen: []config.Listen{

@@ -158,7 +158,7 @@ func expected(p encoding.TextUnmarshaler) string {
 		return `a signal such as "SIGTERM", or its number`
 	case *gaffer.Account:
 		return "a name in quotes, or a number"
-	case *Size:
+	case *gaffer.Size:
 		return `a size such as "10MiB", or a number of bytes`
 	case *Mode:
 		return `octal digits in quotes, such as "0660"`

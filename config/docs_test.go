@@ -13,6 +13,7 @@ func TestEverySettingIsDocumented(t *testing.T) {
 	for page, types := range map[string][]any{
 		"../docs/configuration.md": {config.Settings{}, config.Listen{}, config.Plugin{}},
 		"../docs/webhooks.md":      {config.Webhook{}},
+		"../docs/forward.md":       {config.Forward{}},
 	} {
 		text, err := os.ReadFile(page)
 		if err != nil {

@@ -86,6 +86,7 @@ func FuzzDaemon(f *testing.F) {
 		"[daemon.socket_users]\nroot='admin'\n[webhook.x]\nurl='http://h/'\nkinds=['exit']\nheaders={A='b'}\n[plugin.p]\ndir='.'\n",
 		"[profile.p.process.a]\ncmd='x'\n[profile.p.daemon]\nnode='x'\n[[profile.p.daemon.listen]]\naddress='1'\n[process]\n",
 		"[[a.b]]\n[a.b.c]\n[[a.b.d]]\n[[a]]\n", "daemon={listen=[{address='1'},{address='2'}]}\n", "profile.p=1\n", "[[profile]]\n[[profile.p]]\n",
+		"[forward.x]\ntype='loki'\nurl='http://h/'\nlabels={a='b'}\nstreams=['stderr']\n[forward.y]\ntype='journald'\nfacility='user'\n",
 		"[daemon]\nlisten=[1]\n[[daemon.listen]]\n", "[[daemon.listen]]\n[daemon.listen]\n", "[webhook.x]\nsecret='a'\n[webhook.x.secret]\n",
 	} {
 		f.Add([]byte(s), "p")

@@ -107,6 +107,9 @@ func (b *daemonLoader) finish() (*Daemon, error) {
 	for _, h := range parts.webhooks {
 		d.Webhooks = append(d.Webhooks, h.value)
 	}
+	for _, f := range parts.forwards {
+		d.Forwards = append(d.Forwards, f.value)
+	}
 	for _, p := range parts.plugins {
 		d.Plugins = append(d.Plugins, p.value)
 	}

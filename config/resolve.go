@@ -18,6 +18,11 @@ func (p *parts) resolve(t *trust) Faults {
 	for i := range p.webhooks {
 		p.readWebhook(d, t, p.webhooks[i].n, &p.webhooks[i].value)
 	}
+	for i := range p.forwards {
+		if f := &p.forwards[i].value; f.CAFile != "" {
+			f.CA = p.readCA(d, t, p.forwards[i].n, "ca_file", f.CAFile)
+		}
+	}
 	for _, plugin := range p.plugins {
 		if err := t.directory(plugin.value.Dir); err != nil {
 			d.fault(place(plugin.n, "dir"), "dir: %v", err)

@@ -20,6 +20,7 @@ type parts struct {
 	settings Settings
 	good     bool // nothing is wrong with the settings
 	webhooks []named[Webhook]
+	forwards []named[Forward]
 	plugins  []named[Plugin]
 	files    []string // those that were read by resolve
 }
@@ -39,6 +40,7 @@ func (l *loader) settings(root *node) *parts {
 	}
 	p.good = len(d.faults) == 0
 	p.webhooks = decodeNamed(d, root, "webhook", d.webhook)
+	p.forwards = decodeNamed(d, root, "forward", d.forward)
 	p.plugins = decodeNamed(d, root, "plugin", d.plugin)
 	l.faults = append(l.faults, d.faults...)
 	l.file.parts = p
@@ -64,7 +66,7 @@ func decodeNamed[T any](d *decoder, root *node, kind string, decode func(n *node
 func defaultSettings() Settings {
 	host, _ := os.Hostname() // a node without a name is fine
 	return Settings{
-		Node: host, LogFormat: "text", SocketMode: DefaultSocketMode,
+		Node: host, Host: HostHolder, LogFormat: "text", SocketMode: DefaultSocketMode,
 		DrainTimeout: gaffer.Duration(DefaultDrainTimeout), JournalSize: DefaultJournalSize,
 	}
 }
@@ -78,6 +80,7 @@ func checkProfile(n *node) Faults {
 	}
 	for kind, value := range map[string]func() any{
 		"webhook": func() any { return &Webhook{} },
+		"forward": func() any { return &Forward{} },
 		"plugin":  func() any { return &Plugin{} },
 	} {
 		if tables := n.fields[kind]; tables != nil {
@@ -127,8 +130,8 @@ func (d *decoder) daemon(n *node, s *Settings) {
 }
 
 const (
-	maxSocket           = 107 // the system's limit for the path of a unix socket
-	minJournalSize Size = 64 << 10
+	maxSocket                  = 107 // the system's limit for the path of a unix socket
+	minJournalSize gaffer.Size = 64 << 10
 )
 
 // listen checks a table [[daemon.listen]].

@@ -70,6 +70,15 @@ func TestFaultsOfSettings(t *testing.T) {
 		"gaffer.toml:3:11: max_age: want more than 0":                                       "[webhook.x]\nurl = 'http://h/'\nmax_age = '0s'\n",
 		"gaffer.toml:3:18: headers.host: is set by gaffer itself":                           "[webhook.x]\nurl = 'http://h/'\nheaders = { host='x' }\n",
 		"gaffer.toml:3:19: headers.a b: can't be the name of a header":                      "[webhook.x]\nurl = 'http://h/'\nheaders = { 'a b'='x' }\n",
+		"gaffer.toml:1:10: type: is required, one of syslog":                                "[forward.x]\n",
+		"gaffer.toml:2:8: type: unknown type syslogd; want one of":                          "[forward.x]\ntype = 'syslogd'\n",
+		"gaffer.toml:3:7: url: want udp, tcp or tls":                                        "[forward.x]\ntype = 'syslog'\nurl = 'http://h/'\n",
+		"gaffer.toml:3:11: streams: \"a:b\": no label":                                      "[forward.x]\ntype = 'journald'\nstreams = ['a:b']\n",
+		"gaffer.toml:3:17: labels.slot: is set by gaffer itself":                            "[forward.x]\ntype = 'journald'\nlabels = { slot='x' }\n",
+		"gaffer.toml:3:12: facility: unknown facility local9; did you mean local0?":         "[forward.x]\ntype = 'journald'\nfacility = 'local9'\n",
+		"gaffer.toml:3:1: headers: is for loki and otlp alone":                              "[forward.x]\ntype = 'journald'\nheaders = { a='x' }\n",
+		"gaffer.toml:4:1: facility: is for syslog and journald alone":                       "[forward.x]\ntype = 'loki'\nurl = 'http://h/'\nfacility = 'user'\n",
+		"gaffer.toml:4:1: ca_file: is for https and tls alone":                              "[forward.x]\ntype = 'loki'\nurl = 'http://h/'\nca_file = 'x'\n",
 		"gaffer.toml:3:15: headers.a: has a control character":                              "[webhook.x]\nurl = 'http://h/'\nheaders = { a=\"x\\r\\ny\" }\n",
 		"gaffer.toml:1:9: dir: is required":                                                 "[plugin.x]\n",
 		"gaffer.toml:1:9: plugin \"a/b\": want a letter":                                    "[plugin.'a/b']\ndir = 'x'\n",
@@ -211,6 +220,8 @@ func TestSecretsAreNotInFaults(t *testing.T) {
 		"[webhook.x]\nurl = 'http://h/'\n[webhook.x.headers]\nHost = '5551234'\n",
 		"[webhook.x]\nurl = 'http://h/'\n[profile.p.webhook.x]\nsecret = [5551234]\n",
 		"[webhook.x]\nurl = 'http://h/'\nunknown = 1; secret = '5551234'\n",
+		"[forward.x]\ntype = 'loki'\nurl = 'ftp://5551234/'\n",
+		"[forward.x]\ntype = 'loki'\nurl = 'http://h/'\nheaders = { Host = '5551234' }\n",
 	} {
 		dir := write(t, map[string]string{"gaffer.toml": text})
 		_, err := loadDaemon(t, dir, config.Options{}, "gaffer.toml")
@@ -238,13 +249,13 @@ func TestSizes(t *testing.T) {
 		"0": 0, "512": 512, "512B": 512, "1KiB": 1024, "10MiB": 10 << 20, "1.5 GiB": 3 << 29, "2kB": 2000, "3mb": 3e6, "1TiB": 1 << 40,
 		"": -1, "x": -1, "-1": -1, "1e400": -1, "9999999TiB": -1, "1 2": -1, "MiB": -1, "1iB": -1, "nan": -1, "1MiBs": -1,
 	} {
-		var s config.Size
+		var s gaffer.Size
 		err := s.UnmarshalText([]byte(text))
 		if (err == nil) != (want >= 0) || err == nil && int64(s) != want {
 			t.Errorf("%q: got %d, %v, want %d", text, s, err, want)
 		}
 	}
-	for size, want := range map[config.Size]string{0: "0", 1: "1", 1024: "1KiB", 1500: "1500", 64 << 20: "64MiB", 3 << 29: "1536MiB"} {
+	for size, want := range map[gaffer.Size]string{0: "0", 1: "1", 1024: "1KiB", 1500: "1500", 64 << 20: "64MiB", 3 << 29: "1536MiB"} {
 		if size.String() != want {
 			t.Errorf("got %s, want %s", size, want)
 		}

@@ -68,6 +68,14 @@ window = "1m"
 retry_in = 7
 max_retry = -1
 
+[process.web.logs]
+to = "file"
+max_size = "1 MiB"
+max_files = 3
+max_total = 5_000_000
+max_age = "24h"
+compress = false
+
 [process.web.backoff]
 first = "1ms"
 factor = 3
@@ -93,6 +101,9 @@ reset_after = "5s"
 		NumProcesses: new(2), Priority: -1, Start: new(false),
 		RedirectOutput: []string{"out", "out"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: d(2500 * time.Millisecond), StopSignal: 2, Port: 3000,
+		Logs: &gaffer.LogFiles{
+			To: "file", MaxSize: 1 << 20, MaxFiles: 3, MaxTotal: 5_000_000, MaxAge: gaffer.Duration(24 * time.Hour), Compress: new(false),
+		},
 		Flapping: &gaffer.Flapping{Attempts: 3, Window: gaffer.Duration(time.Minute), RetryIn: d(7 * time.Second), MaxRetry: new(-1)},
 		Backoff: &gaffer.Backoff{
 			First: d(time.Millisecond), Factor: 3, Max: d(time.Second), Jitter: new(0.5), ResetAfter: d(5 * time.Second),

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,41 +12,6 @@ import (
 
 // The types of settings that read themselves. Their errors become faults, which
 // say what field they are about.
-
-// Size is a number of bytes, written as "10MiB" or as a number.
-type Size int64
-
-// sizeUnits are what one of each unit is in bytes, by its name in lower case.
-var sizeUnits = map[string]float64{
-	"": 1, "b": 1,
-	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
-	"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
-}
-
-// UnmarshalText reads "10MiB", "1.5 GB", "512B" or a bare number of bytes.
-func (s *Size) UnmarshalText(b []byte) error {
-	text := strings.TrimSpace(string(b))
-	number := strings.TrimRight(text, "kKmMgGtTiIbB ")
-	factor, known := sizeUnits[strings.ToLower(strings.TrimSpace(text[len(number):]))]
-	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || !known || math.IsNaN(n) {
-		return fmt.Errorf("size %q: want a text like \"10MiB\", or a number of bytes", text)
-	}
-	if n < 0 || n*factor >= math.MaxInt64 {
-		return fmt.Errorf("size %s: out of range", text)
-	}
-	*s = Size(n * factor)
-	return nil
-}
-
-func (s Size) String() string {
-	for _, u := range []string{"TiB", "GiB", "MiB", "KiB"} {
-		if one := Size(sizeUnits[strings.ToLower(u)]); s >= one && s%one == 0 {
-			return strconv.FormatInt(int64(s/one), 10) + u
-		}
-	}
-	return strconv.FormatInt(int64(s), 10)
-}
 
 // Mode is the permissions of a file, written in octal: "0660".
 type Mode uint32
@@ -71,6 +35,20 @@ var roles = []string{"viewer", "operator", "admin"}
 
 // UnmarshalText accepts the name of a role.
 func (r *Role) UnmarshalText(b []byte) error { return oneOf((*string)(r), b, "role", roles) }
+
+// Host is what the daemon's services are children of.
+type Host string
+
+// The hosts.
+const (
+	HostHolder Host = "holder"
+	HostDirect Host = "direct"
+)
+
+var hosts = []string{string(HostHolder), string(HostDirect)}
+
+// UnmarshalText accepts the name of a host.
+func (h *Host) UnmarshalText(b []byte) error { return oneOf((*string)(h), b, "host", hosts) }
 
 // LogFormat is how the daemon writes its log: text or json.
 type LogFormat string

@@ -61,6 +61,12 @@ func drawTemplate(t *rapid.T, name string) gaffer.Template {
 			Jitter: optional(t, rapid.Float64Range(0, 1)), ResetAfter: optional(t, duration),
 		}
 	}
+	if rapid.Bool().Draw(t, "logs") {
+		tmpl.Logs = &gaffer.LogFiles{
+			MaxSize: gaffer.Size(rapid.Int64Range(4<<10, 1<<30).Draw(t, "max_size")), MaxFiles: rapid.IntRange(2, 100).Draw(t, "max_files"),
+			MaxAge: gaffer.Duration(rapid.Int64Range(0, 1<<60).Draw(t, "max_age")), Compress: optional(t, rapid.Bool()),
+		}
+	}
 	if rapid.Bool().Draw(t, "flapping") {
 		tmpl.Flapping = &gaffer.Flapping{Attempts: 2, Window: 1e9, RetryIn: optional(t, duration), MaxRetry: optional(t, rapid.IntRange(-1, 3))}
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -20,6 +22,7 @@ var eventCases = []aCase{
 	{"EventsOfKinds", eventsKinds},
 	{"EventsOfATarget", eventsTarget},
 	{"EventsThatCantBeAskedFor", eventsRefused},
+	{"HistoryIsOfEachSlot", eventsHistory},
 	{"OnceIsOneEvent", once},
 	{"ClosedSubscriptionIsAtItsEnd", eventsClosed},
 	{"SubscriptionEndsWithItsContext", eventsContext},
@@ -280,4 +283,52 @@ func eventsNextGivenUp(b *bench) {
 	b.add("web", sleeps)
 	b.await(events, gaffer.KindCreate)
 	b.await(events, gaffer.KindSpawn)
+}
+
+// Whatever happens to others, each slot has its history, with how often and why.
+func eventsHistory(b *bench) {
+	b.add("web", sleeps, func(t *gaffer.Template) { t.NumProcesses = new(2) })
+	bad := b.events("jobs:bad", gaffer.EventOptions{})
+	b.add("jobs:bad", "exit 3", func(t *gaffer.Template) {
+		first := gaffer.Duration(time.Hour)
+		t.Backoff = &gaffer.Backoff{First: &first, Max: &first}
+	})
+	b.await(bad, gaffer.KindBackoff)
+	b.ok(b.c.Restart(b.ctx, "web.2", gaffer.StopFirst))
+	words := func(target gaffer.Target) (said []string) {
+		list, err := b.c.History(b.ctx, target)
+		b.ok(err)
+		for i, e := range list {
+			if i > 0 && e.Seq <= list[i-1].Seq {
+				b.Errorf("%s: number %d after %d", target, e.Seq, list[i-1].Seq)
+			}
+			if e.Kind != gaffer.KindAudit { // some Controllers tell who asked
+				said = append(said, strings.TrimSpace(fmt.Sprintf("%s %s.%d %s", e.Kind, e.Name, e.Slot, e.Message)))
+			}
+		}
+		return said
+	}
+	expect := func(target gaffer.Target, want ...string) {
+		if got := words(target); !slices.Equal(got, want) {
+			b.Errorf("history of %s: %q, want %q", target, got, want)
+		}
+	}
+	expect("web.1", "spawn web.1")
+	expect("web.2", "spawn web.2", "reap web.2 restarted", "exit web.2", "spawn web.2")
+	if got := words("web"); len(got) != 7 || got[0] != "create web.0" || got[1] != "start web.0" {
+		b.Errorf("history of web: %q", got)
+	}
+	list, err := b.c.History(b.ctx, "jobs:bad.1")
+	b.ok(err)
+	last := list[len(list)-1]
+	if last.Kind != gaffer.KindBackoff || last.Failures != 2 || last.Restarts != 1 || last.RetryAt.IsZero() {
+		b.Errorf("the last event of what crashes: %+v", last)
+	}
+	_, err = b.c.History(b.ctx, "nobody")
+	b.is(err, gaffer.ErrNotFound)
+	_, err = b.c.History(b.ctx, "web.1.2")
+	b.is(err, gaffer.ErrInvalid)
+	b.ok(b.c.Remove(b.ctx, "web"))
+	_, err = b.c.History(b.ctx, "web")
+	b.is(err, gaffer.ErrNotFound)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -21,6 +22,7 @@ var outputCases = []aCase{
 	{"OutputGoesOnWithReplacedProcesses", outputReplaced},
 	{"OutputOfASlot", outputSlot},
 	{"OutputComesInOrder", outputOrder},
+	{"OutputIsChosen", outputChosen},
 	{"OutputThatCantBeAskedFor", outputRefused},
 	{"ClosedOutputIsAtItsEnd", outputClosed},
 }
@@ -44,6 +46,38 @@ func outputLines(b *bench) {
 func (b *bench) written(name gaffer.Target, line string) {
 	b.Helper()
 	b.line(b.output(name, gaffer.OutputOptions{Tail: -1}), line)
+}
+
+func outputChosen(b *bench) {
+	b.add("web", `echo apple; echo '{"level":"error","n":5}'; echo pear; echo 'apple pie'; `+sleeps)
+	b.written("web", "apple pie")
+	hour := time.Now().Add(-time.Hour)
+	for _, step := range []struct {
+		how  gaffer.OutputOptions
+		want []string
+	}{
+		{gaffer.OutputOptions{Tail: -1, Grep: "^apple"}, []string{"apple", "apple pie"}},
+		{gaffer.OutputOptions{Tail: 1, Grep: "^apple"}, []string{"apple pie"}},
+		{gaffer.OutputOptions{Tail: -1, Text: "e p"}, []string{"apple pie"}},
+		{gaffer.OutputOptions{Tail: -1, Fields: []string{"level=error", "n>=5"}}, []string{`{"level":"error","n":5}`}},
+		{gaffer.OutputOptions{Tail: -1, Fields: []string{"level=error", "n>5"}}, nil},
+		{gaffer.OutputOptions{Tail: 1, Since: hour}, []string{"apple pie"}},
+		{gaffer.OutputOptions{Tail: -1, Until: hour}, nil},
+		{gaffer.OutputOptions{Tail: -1, Since: time.Now().Add(time.Hour)}, nil},
+		{gaffer.OutputOptions{Tail: -1, Grep: "pear", Gone: true}, []string{"pear"}},
+	} {
+		step.how.NoFollow = true
+		if got := texts(rest(b, b.output("web", step.how))); !slices.Equal(got, step.want) {
+			b.Errorf("%+v: %q, want %q", step.how, got, step.want)
+		}
+	}
+	for _, how := range []gaffer.OutputOptions{{Grep: "("}, {Fields: []string{"=x"}}, {After: "x"}} {
+		_, err := b.c.Output(b.ctx, "web", how)
+		b.is(err, gaffer.ErrInvalid)
+	}
+	if got := rest(b, b.output("none", gaffer.OutputOptions{NoFollow: true, Gone: true})); len(got) != 0 {
+		b.Errorf("%q of a template that never was", texts(got))
+	}
 }
 
 // texts are the data of output.

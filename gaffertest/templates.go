@@ -119,10 +119,12 @@ func templatesComeBack(b *bench) {
 		Flapping:       &gaffer.Flapping{Attempts: 3, Window: second, RetryIn: &second, MaxRetry: new(-1)},
 		RedirectOutput: []string{"log", "log"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: new(gaffer.Duration(1500 * time.Millisecond)), StopSignal: 2, Port: 8000,
+		Logs: &gaffer.LogFiles{To: "file", MaxSize: 1 << 20, MaxFiles: 7, MaxTotal: 5000000, MaxAge: second, Compress: new(false)},
 	}
 	quiet := gaffer.Template{
 		Name: "quiet", Cmd: "sleep 1000", Start: new(false), NumProcesses: new(0), RedirectOutput: []string{},
 		Backoff: &gaffer.Backoff{First: new(gaffer.Duration(0))}, GracefulTimeout: new(gaffer.Duration(0)),
+		Logs: &gaffer.LogFiles{To: "memory"},
 	}
 	for _, t := range []gaffer.Template{full, quiet} {
 		b.ok(b.c.Add(b.ctx, t))

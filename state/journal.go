@@ -35,7 +35,9 @@ type Journal struct {
 	buf      []byte     // lines on their way to the last segment
 	places   []place    // where they will be
 	closed   bool
-	torn     bool // an fsync has failed: what it was to write may never be on the disk
+	gapAfter uint64 // the last number in the journal when it was opened
+	opened   uint64 // and the last that may have been given out
+	torn     bool   // an fsync has failed: what it was to write may never be on the disk
 }
 
 // journalOptions bound the journal.
@@ -130,6 +132,7 @@ func (j *Journal) recall(seen scanned) {
 	known := j.numbers.last
 	j.sameBoot = known.Write != 0 && known.Boot == j.boot && j.boot != ""
 	j.seq, j.id = seen.seq, seen.id
+	defer func() { j.gapAfter, j.opened = seen.seq, j.seq }()
 	switch {
 	case known.Write == 0 && len(j.segments) == 0 && !j.numbers.damaged: // a new one
 	case known.Write == 0:
@@ -152,6 +155,14 @@ func (j *Journal) recall(seen scanned) {
 // raise makes it durable that greater numbers are about to be given out.
 func (j *Journal) raise() error {
 	return j.numbers.write(ceiling{Boot: j.boot, Holes: j.holes, Seq: j.seq + seqStep, ID: j.id + idStep})
+}
+
+// Gap is what was skipped when the journal was opened, for it may have been given out and
+// lost: the numbers between the two.
+func (j *Journal) Gap() (after, next uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.gapAfter, j.opened + 1
 }
 
 // Last implements gaffer.Journal.

@@ -16,6 +16,9 @@ type HeldError struct {
 	Dir   string
 	PID   int       // 0: it has not said so yet
 	Start time.Time // since when
+	// Orphan says that it is a manager whose daemon has ended: it gives the directory
+	// free when it is sent SIGTERM, and services go on.
+	Orphan bool
 }
 
 func (e *HeldError) Error() string {
@@ -28,14 +31,15 @@ func (e *HeldError) Error() string {
 
 // holder is what is in the lock file.
 type holder struct {
-	PID   int       `json:"pid"`
-	Start time.Time `json:"start"`
+	PID    int       `json:"pid"`
+	Start  time.Time `json:"start"`
+	Orphan bool      `json:"orphan,omitempty"`
 }
 
 // takeLock takes the lock of a directory until the file is closed, or the program
 // ends in whatever way. The file itself stays: one that is removed could be locked
 // by two.
-func takeLock(dir string) (*os.File, error) {
+func takeLock(dir string, pid int) (*os.File, error) {
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, fileMode)
 	if err != nil {
@@ -45,10 +49,10 @@ func takeLock(dir string) (*os.File, error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		defer f.Close()
 		h := readHolder(f)
-		return nil, &HeldError{Dir: dir, PID: h.PID, Start: h.Start}
+		return nil, &HeldError{Dir: dir, PID: h.PID, Start: h.Start, Orphan: h.Orphan}
 	}
 	if err == nil {
-		err = writeHolder(f)
+		err = writeHolder(f, holder{PID: pid})
 	}
 	if err != nil {
 		f.Close()
@@ -73,8 +77,12 @@ func flock(f *os.File) error {
 	}
 }
 
-func writeHolder(f *os.File) error {
-	text, err := json.Marshal(holder{PID: os.Getpid(), Start: time.Now().Truncate(time.Second)})
+func writeHolder(f *os.File, h holder) error {
+	if h.PID == 0 {
+		h.PID = os.Getpid()
+	}
+	h.Start = time.Now().Truncate(time.Second)
+	text, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
@@ -95,4 +103,12 @@ func readHolder(f *os.File) (h holder) {
 		return holder{}
 	}
 	return h
+}
+
+// Orphaned says that this program is a manager whose daemon has ended, and that the next
+// daemon may ask it to leave.
+func (s *State) Orphaned() {
+	if err := writeHolder(s.lock, holder{Orphan: true}); err != nil {
+		s.logger.Error("the next daemon can't be told that it may take over", "error", err)
+	}
 }

@@ -16,6 +16,10 @@ type restorer interface {
 
 var _ restorer = (*gaffer.Manager)(nil)
 
+// ErrAsApplied stands for files that are not to be looked at: all is as it was applied
+// last.
+var ErrAsApplied = errors.New("as it was applied last")
+
 // Restore gives a manager that does not run yet what is wanted: the templates of
 // desired, which are what the daemon's files define, as they were changed at run
 // time, then those of other sources and those added at run time, as they were
@@ -44,6 +48,7 @@ func (s *State) restore(ctx context.Context, m restorer, desired []gaffer.Desire
 	switch {
 	case loadErr == nil:
 		order = s.boot(desired, order)
+	case errors.Is(loadErr, ErrAsApplied):
 	case len(order) == 0:
 		return fmt.Errorf("configuration: %w", loadErr)
 	default:

@@ -18,6 +18,8 @@ import (
 type Options struct {
 	// Logger is told what was lost, or had to be repaired. Default: nothing is logged.
 	Logger *slog.Logger
+	// PID is what whoever finds the directory taken is told. Default: this program's.
+	PID int
 	// JournalSegments is how many files the journal has, at least 2. Default 8.
 	JournalSegments int
 	// JournalSegmentBytes is the size of each. Default 1 MiB.
@@ -60,7 +62,7 @@ func Open(dir string, opts Options) (*State, error) {
 	if err := privateDir(dir); err != nil {
 		return nil, err
 	}
-	lock, err := takeLock(dir)
+	lock, err := takeLock(dir, opts.PID)
 	if err != nil {
 		return nil, err
 	}

@@ -161,13 +161,8 @@ func (s *server) end() error {
 	return os.RemoveAll(s.dir)
 }
 
-// self is the server's process.
-func (s *server) self() []machine.Relative {
-	if r, ok := machine.Find(s.cmd.Process.Pid); ok {
-		return []machine.Relative{r}
-	}
-	return nil
-}
+// self are the server's processes: of a daemon its holder, its manager and its spawner.
+func (s *server) self() []machine.Relative { return machine.Same(s.cmd.Process.Pid) }
 
 // cpu is the processor time of the server so far in nanoseconds.
 func (s *server) cpu() int64 { return machine.CPUTime(s.self()) }

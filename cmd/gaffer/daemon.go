@@ -22,6 +22,7 @@ type daemonFlags struct {
 	logLevel   string
 	logFormat  string
 	starterFD  int
+	holderFD   int // 0: this process holds its services itself
 
 	stateDir, runtimeDir string
 }
@@ -49,14 +50,18 @@ Exit status: 0 stopped as asked; 1 it could not run, or another one runs.`,
 			if f.background {
 				return f.runInBackground()
 			}
+			if f.wantsHolder() {
+				return becomeHolder(f.starterFD, os.Args[1:])
+			}
+			if f.holderFD != 0 {
+				f.starterFD = 0 // that one is the holder's
+			}
 			starter := newStarter(f.starterFD)
-			err := f.run(cmd.Context(), starter)
-			starter.failed(err)
-			return err
+			return f.run(cmd.Context(), starter)
 		},
 	}
 	f.add(cmd)
-	cmd.AddCommand(newDaemonStop())
+	cmd.AddCommand(newDaemonStop(), newDaemonUpgrade())
 	return cmd
 }
 
@@ -72,10 +77,22 @@ func (f *daemonFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.logLevel, "log-level", "", "the least to log: debug, info, warn or error (default info)")
 	flags.StringVar(&f.logFormat, "log-format", "", "text or json (default text)")
 	flags.IntVar(&f.starterFD, "starter-fd", 0, "descriptor of who waits for the daemon to be ready")
+	flags.IntVar(&f.holderFD, "holder-fd", 0, "descriptor that leads to the holder")
 	_ = flags.MarkHidden("starter-fd")
+	_ = flags.MarkHidden("holder-fd")
 	for _, name := range []string{"config", "pid-file", "log-file"} {
 		_ = cmd.MarkFlagFilename(name)
 	}
+}
+
+// wantsHolder says that the services are to be held by a process of their own, and
+// that this is not its manager yet. What is wrong with the files is for that to say.
+func (f *daemonFlags) wantsHolder() bool {
+	if !canHold || f.holderFD != 0 {
+		return false
+	}
+	files, _ := f.files()
+	return files.read.Settings.Host != config.HostDirect
 }
 
 func (f *daemonFlags) runInBackground() error {

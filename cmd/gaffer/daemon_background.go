@@ -21,7 +21,10 @@ const (
 )
 
 // starter is who started the daemon and waits for it. The zero value is nobody.
-type starter struct{ pipe *os.File }
+type starter struct {
+	pipe *os.File
+	say  func(line string) // through somebody else; nil: nobody
+}
 
 // newStarter is the one at the other end of a descriptor; 0 is nobody.
 func newStarter(fd int) *starter {
@@ -29,12 +32,15 @@ func newStarter(fd int) *starter {
 		return &starter{}
 	}
 	syscall.CloseOnExec(fd) // services must not hold it
-	return &starter{os.NewFile(uintptr(fd), "starter")}
+	return &starter{pipe: os.NewFile(uintptr(fd), "starter")}
 }
 
 func (s *starter) tell(kind, text string) {
 	if s.pipe != nil {
 		_, _ = io.WriteString(s.pipe, kind+text+"\n")
+	}
+	if s.say != nil {
+		s.say(kind + text)
 	}
 }
 
@@ -48,7 +54,7 @@ func (s *starter) ready(text string) {
 
 // failed tells why the daemon ends before it was ready.
 func (s *starter) failed(err error) {
-	if s.pipe == nil || err == nil {
+	if s.pipe == nil && s.say == nil || err == nil {
 		return
 	}
 	for line := range strings.Lines(err.Error()) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/config"
+	"github.com/gafferpm/gaffer/forward"
 	"github.com/gafferpm/gaffer/webhook"
 )
 
@@ -147,7 +148,11 @@ func TestWebhooksThatCouldNotBeTakenOverAreTriedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{flags: &daemonFlags{}, level: new(slog.LevelVar), log: slog.New(slog.DiscardHandler), parts: parts{hooks: hooks}}
+	lines, err := forward.New(nil, queue, forward.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{flags: &daemonFlags{}, level: new(slog.LevelVar), log: slog.New(slog.DiscardHandler), parts: parts{hooks: hooks, forwards: lines}}
 	before, now := &config.Daemon{}, &config.Daemon{Webhooks: []config.Webhook{{Name: "alert", URL: "http://127.0.0.1:9/"}}}
 	queue.err = errors.New("for a while")
 	if waiting := d.settle(before, now); len(waiting) != 1 {

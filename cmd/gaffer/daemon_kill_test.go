@@ -40,13 +40,13 @@ func (v *victim) gaffer(args ...string) {
 	}
 }
 
-// change makes random changes, until the daemon does not answer any more.
-func (v *victim) change(c *client.Client) {
-	ctx := v.t.Context()
-	for {
+// change makes random changes, until the daemon does not answer any more, or ctx ends.
+func (v *victim) change(ctx context.Context, c *client.Client) {
+	for ctx.Err() == nil {
 		name, n := fmt.Sprintf("t%d", rand.IntN(6)), rand.IntN(4)
 		was, there := v.wanted[name]
 		var err error
+		ctx := context.WithoutCancel(ctx) // what has begun is waited for
 		switch {
 		case !there:
 			v.begun = map[string]int{name: n}
@@ -136,7 +136,7 @@ func TestAKilledDaemonForgetsNothingAndIsFollowedByOneCopyOfEach(t *testing.T) {
 		}
 	})
 	pidFile := filepath.Join(v.dir, "pid")
-	for range *killRounds {
+	for round := range *killRounds {
 		v.gaffer("daemon", "--background", "--pid-file", pidFile)
 		c, err := client.New("unix://"+filepath.Join(v.dir, socketName), client.Options{})
 		if err != nil {
@@ -147,16 +147,43 @@ func TestAKilledDaemonForgetsNothingAndIsFollowedByOneCopyOfEach(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		holder, err := strconv.Atoi(strings.TrimSpace(string(text)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(rand.N(100*time.Millisecond), func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
-		v.change(c)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		time.AfterFunc(rand.N(100*time.Millisecond), func() {
+			// Both, or the holder alone: its manager then goes on until the next daemon comes.
+			if manager := childWith(holder, "manager"); manager != 0 && round%2 == 0 {
+				_ = syscall.Kill(manager, syscall.SIGKILL)
+			}
+			_ = syscall.Kill(holder, syscall.SIGKILL)
+		})
+		v.change(ctx, c)
+		<-ctx.Done()
+		cancel()
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	}
 	v.gaffer("daemon", "--background")
 	v.gaffer("daemon", "stop")
+}
+
+// childWith is the child of a process that has a word in its command line, 0 if there
+// is none.
+func childWith(parent int, word string) int {
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", parent))
+	for _, thread := range threads {
+		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", parent, thread.Name()))
+		for _, child := range strings.Fields(string(children)) {
+			line, _ := os.ReadFile("/proc/" + child + "/cmdline")
+			words := strings.Split(string(line), "\x00")
+			if len(words) > 2 && words[1] == "daemon" && words[2] == word {
+				pid, _ := strconv.Atoi(child)
+				return pid
+			}
+		}
+	}
+	return 0
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ type leftovers struct {
 	tell     func(status string)        // somebody who waits
 	instance string                     // that daemon's
 	births   []proc.Birth               // of processes whose end it did not see
+	adopted  map[uint64]bool            // ids of processes that are taken over
 	known    map[string]gaffer.Template // what it ran, by name
 }
 
@@ -55,7 +57,9 @@ func (l *leftovers) end(ctx context.Context) error {
 func (l *leftovers) marked(entry string) bool {
 	value, ok := strings.CutPrefix(entry, "GAFFER_INSTANCE=")
 	return ok && slices.ContainsFunc(strings.Split(value, "/"), func(mark string) bool {
-		return strings.HasPrefix(mark, l.instance+".")
+		id, ours := strings.CutPrefix(mark, l.instance+".")
+		n, err := strconv.ParseUint(id, 10, 64)
+		return ours && (err != nil || !l.adopted[n])
 	})
 }
 
@@ -99,7 +103,7 @@ func (l *leftovers) patience(found []proc.Stray) time.Duration {
 
 // unfinished are the processes of a journal, from an event on, that it has no end
 // of. Those that were left alone from the beginning are none.
-func unfinished(journal gaffer.Journal, after uint64) ([]proc.Birth, error) {
+func unfinished(journal gaffer.Journal, after uint64, adopted map[uint64]bool) ([]proc.Birth, error) {
 	alive := map[uint64]proc.Birth{}
 	for {
 		const some = 1024
@@ -113,7 +117,7 @@ func unfinished(journal gaffer.Journal, after uint64) ([]proc.Birth, error) {
 		}
 		for _, e := range events {
 			switch {
-			case e.Kind == gaffer.KindExit:
+			case e.Kind == gaffer.KindExit, adopted[e.ID]:
 				delete(alive, e.ID)
 			case e.Kind == gaffer.KindSpawn && e.PID > 0 && e.Message != "detached":
 				alive[e.ID] = proc.Birth{PID: e.PID, At: e.Time, Value: e.Name}

@@ -33,7 +33,7 @@ func TestProcessesWithoutAnEndAreUnfinished(t *testing.T) {
 		{Seq: 8, Kind: gaffer.KindStop, Name: "web"},
 		{Seq: 9, Kind: gaffer.KindExit, Name: "gone", ID: 3, PID: 12},
 	}
-	births, err := unfinished(journal, 3)
+	births, err := unfinished(journal, 3, nil)
 	if err != nil || len(births) != 1 || births[0].PID != 11 || births[0].Value != "web" || !births[0].At.Equal(at) {
 		t.Errorf("got %+v, %v; want web alone", births, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/api"
 	"github.com/gafferpm/gaffer/config"
+	"github.com/gafferpm/gaffer/forward"
 	"github.com/gafferpm/gaffer/internal/console"
 	"github.com/gafferpm/gaffer/state"
 	"github.com/gafferpm/gaffer/webhook"
@@ -23,15 +24,16 @@ import (
 
 // parts are what a daemon has beside its manager.
 type parts struct {
-	hooks   *webhook.App
-	console *console.Console // nil: not asked for
-	api     *api.Server
+	hooks    *webhook.App
+	forwards *forward.App
+	console  *console.Console // nil: not asked for
+	api      *api.Server
 }
 
 // apps are the parts in the order in which they start. They stop in reverse: who
 // asks is sent away first, and who tells hears everything.
 func (p *parts) apps() []gaffer.App {
-	apps := []gaffer.App{p.hooks}
+	apps := []gaffer.App{p.hooks, p.forwards}
 	if p.console != nil {
 		apps = append(apps, p.console)
 	}
@@ -46,6 +48,9 @@ func (d *daemon) makeParts(context.Context) error {
 	if d.parts.hooks, err = d.newWebhooks(); err != nil {
 		return err
 	}
+	if d.parts.forwards, err = d.newForwards(); err != nil {
+		return err
+	}
 	endpoints, err := d.endpoints()
 	if err != nil {
 		return err
@@ -55,9 +60,10 @@ func (d *daemon) makeParts(context.Context) error {
 		plugins[p.Name] = p.Dir
 	}
 	d.parts.api, err = api.New(d.manager, api.Options{
-		Logger: d.log, Version: version(), Node: d.conf.Settings.Node, Endpoints: endpoints,
-		Keys: &keyStore{d.state.Bucket("keys")}, Config: d.files, Webhooks: &webhooks{d.parts.hooks},
-		Audit: d.manager.Audit, Shutdown: func() { d.end("asked for over the API") }, Plugins: plugins,
+		Logger: d.log, Version: version(), PID: d.pid, Descendants: d.manager.Descendants(), Node: d.conf.Settings.Node, Endpoints: endpoints,
+		Keys: &keyStore{d.state.Bucket("keys")}, Config: d.files, Webhooks: &webhooks{d.parts.hooks}, Forwards: &forwards{d.parts.forwards},
+		Audit: d.manager.Audit, Shutdown: func() { d.end("asked for over the API") },
+		Upgrade: d.upgrade, Upgraded: d.upgraded, Plugins: plugins,
 		Limits: api.Limits{Drain: time.Duration(d.conf.Settings.DrainTimeout)},
 	})
 	d.files.settle = d.settle
@@ -153,6 +159,9 @@ func (d *daemon) settle(before, now *config.Daemon) (waiting []string) {
 	if err := d.parts.hooks.Reload(context.Background(), hooksOf(now.Webhooks)); err != nil && !errors.Is(err, gaffer.ErrClosed) {
 		waiting = append(waiting, err.Error())
 	}
+	if err := d.parts.forwards.Reload(destinationsOf(now.Forwards)); err != nil && !errors.Is(err, gaffer.ErrClosed) {
+		waiting = append(waiting, err.Error())
+	}
 	waits := func(same bool, what string) {
 		if !same {
 			waiting = append(waiting, what+": changed; in force when the daemon is started again")
@@ -160,6 +169,7 @@ func (d *daemon) settle(before, now *config.Daemon) (waiting []string) {
 	}
 	a, b := before.Settings, now.Settings
 	waits(a.Node == b.Node, "node")
+	waits(a.Host == b.Host, "host")
 	waits(a.LogFormat == b.LogFormat, "log_format")
 	waits(a.PIDFile == b.PIDFile, "pid_file")
 	waits(a.Socket == b.Socket && a.SocketMode == b.SocketMode, "socket")

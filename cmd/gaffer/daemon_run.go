@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/config"
@@ -28,13 +29,21 @@ type daemon struct {
 	broken  error          // what is wrong with them
 	state   *state.State
 	last    lastRun
-	socket  string // path of the API's own
+	socket  string   // path of the API's own
+	lock    *os.File // of the socket; nil: it is not taken
 	manager *gaffer.Manager
 	parts   parts
 
+	logs *logFiles // nil: what services write is in memory
+	link *link     // nil: this process holds its services itself
+	pid  int       // of the daemon
+
 	enough context.CancelFunc // begins the end
 	ending sync.Once
-	undo   []func() // what is to be undone at the end, in reverse
+	ran    bool          // everything has been stopped
+	left   atomic.Bool   // this manager ends, services go on
+	again  chan struct{} // holds a value when the files are to be applied
+	undo   []func()      // what is to be undone at the end, in reverse
 }
 
 func (d *daemon) atEnd(f func()) { d.undo = append(d.undo, f) }
@@ -47,20 +56,39 @@ func (d *daemon) close() {
 
 // run is the life of a daemon.
 func (f *daemonFlags) run(ctx context.Context, s *starter) error {
-	d := &daemon{flags: f, starter: s, level: new(slog.LevelVar)}
-	d.files, d.broken = f.files()
-	d.conf = d.files.read
-	defer d.close()
+	d := &daemon{flags: f, starter: s, level: new(slog.LevelVar), pid: os.Getpid(), again: make(chan struct{}, 1)}
+	err := d.live(ctx)
+	d.close()
+	s.failed(err)
+	d.closeLink(err)
+	if d.lock != nil { // whoever waits for the end of the daemon waits for this, so it comes last
+		_ = d.lock.Close()
+	}
+	return err
+}
+
+func (d *daemon) live(ctx context.Context) error {
+	// The end may be asked for before there is anything to end; what is begun then is
+	// begun all the same, and ended in order.
+	served, enough := context.WithCancel(ctx)
+	defer enough()
+	d.enough = enough
 	// The order matters: who the daemon is has to be clear before anything is
 	// touched that another one may be using.
 	for _, step := range []func(context.Context) error{
-		d.openLog, d.openState, d.openRuntime, d.makeManager, d.endLeftovers, d.makeParts,
+		d.openLink, d.readFiles, d.openLog, d.openState, d.openRuntime, d.openLogs, d.openHost, d.makeManager, d.endLeftovers, d.makeParts,
 	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	return d.serve(ctx)
+	return d.serve(served)
+}
+
+func (d *daemon) readFiles(context.Context) error {
+	d.files, d.broken = d.flags.files()
+	d.conf = d.files.read
+	return nil
 }
 
 func (d *daemon) openLog(context.Context) error {
@@ -91,6 +119,9 @@ func (d *daemon) openLog(context.Context) error {
 	}
 	d.log, d.service = log, newServiceManager(log)
 	d.atEnd(d.service.close)
+	if d.link != nil {
+		d.service.say = d.tellService
+	}
 	return nil
 }
 
@@ -99,10 +130,10 @@ func (d *daemon) openState(context.Context) error {
 	if err := config.PrivateDir(d.flags.stateDir); err != nil {
 		return fmt.Errorf("state directory %w", err)
 	}
-	st, err := state.Open(d.flags.stateDir, state.Options{
-		Logger: d.log, JournalSegments: journalSegments,
+	st, err := takeState(d.flags.stateDir, state.Options{
+		Logger: d.log, PID: d.pid, JournalSegments: journalSegments,
 		JournalSegmentBytes: int64(d.conf.Settings.JournalSize) / journalSegments,
-	})
+	}, d.lookAhead)
 	if err != nil {
 		return err
 	}
@@ -134,12 +165,11 @@ func (d *daemon) openRuntime(context.Context) error {
 	if err := runtimeDirectory(dir, shared(&d.conf.Settings)); err != nil {
 		return err
 	}
-	lock, err := lockSocket(d.socket)
+	lock, err := lockSocket(d.socket, d.pid)
 	if err != nil {
 		return err
 	}
-	// Whoever waits for the end of the daemon waits for this, so it comes last.
-	d.undo = slices.Insert(d.undo, 0, func() { _ = lock.Close() })
+	d.lock = lock
 	path := d.flags.pidFile
 	if path == "" {
 		path = d.conf.Settings.PIDFile
@@ -147,9 +177,13 @@ func (d *daemon) openRuntime(context.Context) error {
 	if path == "" {
 		return nil
 	}
-	remove, err := writePIDFile(path)
+	remove, err := writePIDFile(path, d.pid)
 	if err == nil {
-		d.atEnd(remove)
+		d.atEnd(func() {
+			if !d.left.Load() {
+				remove()
+			}
+		})
 	}
 	return err
 }
@@ -160,12 +194,15 @@ func (d *daemon) endLeftovers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l := leftovers{log: d.log, tell: d.status, instance: d.last.Instance, known: map[string]gaffer.Template{}}
+	if d.sameLife() {
+		return d.last.begin(d.state)
+	}
+	l := leftovers{adopted: d.adopted(), log: d.log, tell: d.status, instance: d.last.Instance, known: map[string]gaffer.Template{}}
 	for _, info := range infos {
 		l.known[info.Template.Name] = info.Template
 	}
 	if d.last.unfinished() {
-		if l.births, err = unfinished(d.state.Journal(), d.last.Seq); err != nil {
+		if l.births, err = unfinished(d.state.Journal(), d.last.Seq, l.adopted); err != nil {
 			d.log.Warn("processes that the last daemon has left may not all be found", "reason", err)
 		}
 	}
@@ -185,23 +222,30 @@ func (d *daemon) status(text string) {
 }
 
 func (d *daemon) makeManager(ctx context.Context) error {
-	m, err := gaffer.New(gaffer.Options{
+	o := gaffer.Options{
 		Node: d.conf.Settings.Node, Instance: d.last.Instance, Logger: d.log, Subreaper: true, Alone: true,
-		Journal: d.state.Journal(), Store: d.state,
-	})
+		Journal: d.state.Journal(), Store: d.state, Resume: d.resumes(),
+	}
+	d.outlived(&o)
+	m, err := gaffer.New(o)
 	if err != nil {
 		return err
 	}
 	d.manager = m
 	d.atEnd(func() { _ = m.Close() }) // of one that did not run
 	d.files.Configurator = d.state.Configurator(m, d.files.reread)
-	return d.state.Restore(ctx, m, d.files.read.Desired, d.broken)
+	broken := d.broken
+	if d.sameLife() {
+		broken = state.ErrAsApplied
+	}
+	if err := d.state.Restore(ctx, m, d.files.read.Desired, broken); err != nil {
+		return err
+	}
+	return d.adopt(ctx)
 }
 
 // serve runs the manager until somebody has had enough.
 func (d *daemon) serve(ctx context.Context) error {
-	ctx, d.enough = context.WithCancel(ctx)
-	defer d.enough()
 	defer d.listen(ctx)()
 	stopped, over := context.WithCancel(context.Background())
 	var beside sync.WaitGroup
@@ -216,6 +260,10 @@ func (d *daemon) serve(ctx context.Context) error {
 	beside.Go(func() { d.announce(ctx) })
 	beside.Go(func() { tidyMemory(ctx) })
 	err := d.manager.Run(ctx, d.parts.apps()...)
+	if d.left.Load() {
+		return err
+	}
+	d.ran = true
 	return errors.Join(err, d.last.finish(d.state))
 }
 
@@ -234,9 +282,10 @@ func (d *daemon) announce(ctx context.Context) {
 	for _, source := range d.elsewhere(ctx) {
 		d.log.Info("templates of a file that this daemon was not started with run, too", "file", source)
 	}
-	d.log.Info("ready", "socket", d.socket, "templates", len(infos), "pid", os.Getpid())
+	d.log.Info("ready", "socket", d.socket, "templates", len(infos), "pid", d.pid)
 	d.service.ready(fmt.Sprintf("%d templates", len(infos)))
 	d.starter.ready("unix://" + d.socket)
+	d.tellReady()
 }
 
 // elsewhere are the files that define templates and are not the daemon's own.

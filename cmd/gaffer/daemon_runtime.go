@@ -43,7 +43,7 @@ func runtimeDirectory(dir string, shared bool) error {
 
 // lockSocket decides who may listen at a path, until the file is closed. Two
 // daemons with state of their own could else take each other's socket away.
-func lockSocket(path string) (*os.File, error) {
+func lockSocket(path string, pid int) (*os.File, error) {
 	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
@@ -64,7 +64,7 @@ func lockSocket(path string) (*os.File, error) {
 	}
 	// Whose it is, is a comfort: on a full disk the lock holds all the same.
 	_ = f.Truncate(0)
-	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	_, _ = f.WriteAt([]byte(strconv.Itoa(pid)+"\n"), 0)
 	return f, nil
 }
 
@@ -93,10 +93,10 @@ func errnoIn(err error) error {
 	return err
 }
 
-// writePIDFile writes this program's pid to a file, whole or not at all. The
+// writePIDFile writes the daemon's pid to a file, whole or not at all. The
 // function it returns removes it, if it is still this one's.
-func writePIDFile(path string) (remove func(), err error) {
-	text := strconv.Itoa(os.Getpid()) + "\n"
+func writePIDFile(path string, pid int) (remove func(), err error) {
+	text := strconv.Itoa(pid) + "\n"
 	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return nil, fmt.Errorf("pid file %s: %w", path, errnoIn(err))

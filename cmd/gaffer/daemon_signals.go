@@ -18,12 +18,16 @@ func (d *daemon) listen(ctx context.Context) (quit func()) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP,
 		syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2)
-	reloads := make(chan struct{}, 1) // one waits at most: it will see the latest files
-	over := make(chan struct{})
+	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(over)
-		for range reloads {
-			d.reload(ctx)
+		for {
+			select {
+			case <-d.again:
+				d.reload(ctx)
+			case <-ended:
+				return
+			}
 		}
 	}()
 	done := make(chan struct{})
@@ -34,12 +38,9 @@ func (d *daemon) listen(ctx context.Context) (quit func()) {
 				d.signalled(s)
 				continue
 			}
-			select {
-			case reloads <- struct{}{}:
-			default:
-			}
+			d.askReload()
 		}
-		close(reloads)
+		close(ended)
 	}()
 	return func() {
 		signal.Stop(signals)
@@ -49,9 +50,21 @@ func (d *daemon) listen(ctx context.Context) (quit func()) {
 	}
 }
 
+// askReload has the files applied; one who asks waits at most: it will see the latest.
+func (d *daemon) askReload() {
+	select {
+	case d.again <- struct{}{}:
+	default:
+	}
+}
+
 func (d *daemon) signalled(s os.Signal) {
 	switch s {
 	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
+		if d.link != nil { // who stops everything is the holder
+			d.leave(gaffer.Signal(s.(syscall.Signal)).String())
+			return
+		}
 		first := d.end(gaffer.Signal(s.(syscall.Signal)).String())
 		if !first || s == syscall.SIGQUIT {
 			d.log.Warn("killing what has not stopped yet")

@@ -20,8 +20,9 @@ import (
 // systemd with Type=notify, or anything that does as it does. What it has put into
 // the environment is taken out: services are none of its business.
 type serviceManager struct {
-	socket   *net.UnixConn // nil: nobody wants to be told
-	watchdog time.Duration // how often it wants to hear that all is well; 0: never
+	socket   *net.UnixConn      // nil: nobody wants to be told
+	say      func(lines string) // through somebody else; nil: nobody
+	watchdog time.Duration      // how often it wants to hear that all is well; 0: never
 	log      *slog.Logger
 }
 
@@ -47,6 +48,10 @@ func newServiceManager(log *slog.Logger) *serviceManager {
 
 // tell sends lines such as READY=1.
 func (s *serviceManager) tell(lines ...string) {
+	if s.say != nil {
+		s.say(strings.Join(lines, "\n"))
+		return
+	}
 	if s.socket == nil {
 		return
 	}
@@ -73,7 +78,7 @@ func (s *serviceManager) stopping(ctx context.Context) {
 	s.tell(sd.SdNotifyStopping, "STATUS=stopping all services", extend)
 	beat := time.NewTicker(more / 3)
 	defer beat.Stop()
-	for s.socket != nil {
+	for s.socket != nil || s.say != nil {
 		select {
 		case <-beat.C:
 			s.tell(extend)

@@ -147,6 +147,12 @@ func missing(n int, what string) string {
 
 // event prints an event in a line.
 func (s *screen) event(e gaffer.Event) {
+	s.paint(fmt.Sprintf("%6d", e.Seq), faint)
+	s.happened(e)
+}
+
+// happened prints the rest of the line, without the number.
+func (s *screen) happened(e gaffer.Event) {
 	name := e.Name
 	if e.Slot != 0 {
 		name = slotName(e.Name, e.Slot)
@@ -156,7 +162,7 @@ func (s *screen) event(e gaffer.Event) {
 	if stamp.YearDay() != s.now.YearDay() || stamp.Year() != s.now.Year() {
 		layout = "2006-01-02 15:04:05.000"
 	}
-	s.paint(fmt.Sprintf("%6d  %s  ", e.Seq, stamp.Format(layout)), faint)
+	s.paint("  "+stamp.Format(layout)+"  ", faint)
 	s.paint(fmt.Sprintf("%-8s ", string(e.Kind)), kindColor(e))
 	s.paint(name, bold)
 	if what := eventInWords(e); what != "" {

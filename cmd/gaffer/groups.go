@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/client"
 )
 
 func newGroups() *cobra.Command {
@@ -22,29 +24,17 @@ is a member of group jobs; jobs:* is the target for all of it.`,
   gaffer restart 'jobs:*'`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := connect(cmd)
-			if err != nil {
-				return err
-			}
-			groups, err := c.Groups(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if len(args) == 1 {
-				if groups, err = theGroup(groups, args[0]); err != nil {
-					return err
-				}
-			}
-			s := newScreen(cmd)
-			if asJSON {
-				return s.json(groups)
-			}
-			if len(groups) == 0 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "no groups; a template named jobs:mail makes one")
-				return nil
-			}
-			groupTable(groups).print(s)
-			return s.Flush()
+			return listing[gaffer.Group]{
+				get: func(c *client.Client, ctx context.Context) ([]gaffer.Group, error) {
+					groups, err := c.Groups(ctx)
+					if err == nil && len(args) == 1 {
+						groups, err = theGroup(groups, args[0])
+					}
+					return groups, err
+				},
+				show: func(s *screen, groups []gaffer.Group) { groupTable(groups).print(s) },
+				none: "no groups; a template named jobs:mail makes one",
+			}.run(cmd, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a list of groups")

@@ -25,7 +25,7 @@ var sections = []section{
 	{"What runs", []string{"ps", "status", "logs", "events", "stats", "send"}},
 	{"Control", []string{"start", "stop", "restart", "scale", "signal"}},
 	{"Templates", []string{"add", "update", "remove", "groups", "plan", "apply", "reload", "load", "unload", "config", "export"}},
-	{"The daemon", []string{"daemon", "enable", "disable", "keys", "webhooks", "version", "completion", "help"}},
+	{"The daemon", []string{"daemon", "enable", "disable", "keys", "webhooks", "forwards", "version", "completion", "help"}},
 }
 
 // widestHelp is how long a line of help is at most.

@@ -40,6 +40,7 @@ func hostileDaemon(t *testing.T) string {
 		"/v1/config":   []gaffer.Origin{{Name: evil, Source: evil, Template: template, Overrides: []gaffer.Override{{Field: evil, Value: evil, Base: evil}}}},
 		"/v1/keys":     []client.Key{{ID: evil, Name: evil, Role: evil, Target: evil, Created: now}},
 		"/v1/webhooks": []client.Webhook{{Name: evil, URL: evil, Target: evil, Kinds: []gaffer.Kind{evil}, LastError: evil, Dead: []client.DeadLetter{{Kind: evil, Name: evil, Error: evil}}}},
+		"/v1/forwards": []client.Forward{{Name: evil, Type: evil, URL: evil, Target: evil, Streams: []string{evil}, LastError: evil}},
 		"/v1/events":   gaffer.Event{Seq: 1, Time: now, Node: evil, Kind: evil, Name: evil, Slot: 1, PID: 7, By: evil, Message: evil, Exit: exit},
 		"/v1/logs":     gaffer.Output{Name: evil, Slot: 1, ID: 1, Label: evil, Time: now, Data: []byte("harmless")},
 		"/v1/version":  client.Version{Version: evil, Go: evil, Node: evil, PID: 7, Started: now},
@@ -81,7 +82,7 @@ func TestNothingTheDaemonSaysReachesATerminalAsAnOrder(t *testing.T) {
 	t.Setenv("CLICOLOR_FORCE", "")
 	host := hostileDaemon(t)
 	for _, args := range []string{
-		"ps", "ps --no-stats", "status", "status web", "logs web", "events web", "stats web", "stats --tree web", "groups", "webhooks", "keys", "keys add x",
+		"ps", "ps --no-stats", "status", "status web", "logs web", "events web", "stats web", "stats --tree web", "groups", "webhooks", "forwards", "keys", "keys add x",
 		"start web", "stop web", "stop web.1", "remove web", "version -v", "config show --origin",
 	} {
 		var out, errs bytes.Buffer

@@ -47,24 +47,10 @@ func newKeysList() *cobra.Command {
 		Example: `  gaffer keys list --json`,
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := connect(cmd)
-			if err != nil {
-				return err
-			}
-			keys, err := c.Keys(cmd.Context())
-			if err != nil {
-				return err
-			}
-			s := newScreen(cmd)
-			if asJSON {
-				return s.json(keys)
-			}
-			if len(keys) == 0 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "no keys; `gaffer keys add NAME` makes one")
-				return nil
-			}
-			keyTable(keys, s.now).print(s)
-			return s.Flush()
+			return listing[client.Key]{
+				get: (*client.Client).Keys, show: func(s *screen, keys []client.Key) { keyTable(keys, s.now).print(s) },
+				none: "no keys; `gaffer keys add NAME` makes one",
+			}.run(cmd, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a list of keys")

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,6 +28,12 @@ type logFlags struct {
 	since      string
 	until      string
 	grep       string
+	text       string
+	fields     []string
+	after      string
+	cursorFile string
+	before     *gaffer.Cursors // what the cursor file had
+	gone       bool
 	noPrefix   bool
 	timestamps bool
 	json       bool
@@ -43,11 +52,20 @@ custom stream.
 TIME is 10m, 2h30m or 3d for that long ago, 15:04 or 15:04:05 for today, or as
 2026-01-31 or 2026-01-31T15:04:05Z.
 
+A CONDITION is on lines that are JSON objects: KEY (is there), KEY=VALUE, KEY!=VALUE,
+KEY~REGEXP, or KEY<NUMBER with <, <=, > or >=; a.b is the field b of the object a.
+Given several times, all must hold.
+
+A CURSOR is what --json shows of a line. With --cursor-file each run shows what was
+written since the one before, once: the file is read first and written at the end.
+
 On a terminal nothing a process wrote can do more than write a line: colours stay,
 other control characters do not. Elsewhere bytes are left alone.`,
 		Example: `  gaffer logs -f
   gaffer logs -n 100 web
   gaffer logs -f --stream stderr --grep 'panic|fatal' 'jobs:*'
+  gaffer logs --field level=error --field 'status>=500' web
+  gaffer logs --cursor-file seen --no-prefix web | mail -E -s errors me
   gaffer logs --since 1h --no-prefix web.2 > web.log`,
 		Args:              atMost(1),
 		ValidArgsFunction: completeTarget,
@@ -60,6 +78,9 @@ other control characters do not. Elsewhere bytes are left alone.`,
 			if err != nil {
 				return err
 			}
+			if err := f.readCursor(cmd, &how); err != nil {
+				return err
+			}
 			return f.run(cmd, target, how)
 		},
 	}
@@ -70,15 +91,21 @@ other control characters do not. Elsewhere bytes are left alone.`,
 	flags.StringVar(&f.since, "since", "", "lines written after that `time`")
 	flags.StringVar(&f.until, "until", "", "lines written before that `time`")
 	flags.StringVar(&f.grep, "grep", "", "lines that a regular `expression` matches")
+	flags.StringVar(&f.text, "text", "", "lines that contain this `text`")
+	flags.StringArrayVar(&f.fields, "field", nil, "lines of JSON of which this `condition` holds; again for more")
+	flags.StringVar(&f.after, "after", "", "lines after the one with this `cursor`")
+	flags.StringVar(&f.cursorFile, "cursor-file", "", "lines after those that were shown with this `file` before")
+	flags.BoolVar(&f.gone, "gone", false, "what slots and templates wrote that are there no more, too")
 	flags.BoolVar(&f.noPrefix, "no-prefix", false, "do not put names in front of lines")
 	flags.BoolVarP(&f.timestamps, "timestamps", "t", false, "show the time of each line")
 	flags.BoolVar(&f.json, "json", false, "print lines as JSON, one per line")
 	return cmd
 }
 
-func (f *logFlags) options(cmd *cobra.Command, now time.Time) (client.LogOptions, error) {
-	how := client.LogOptions{Grep: f.grep}
-	how.NoFollow, how.Labels = !f.follow, f.streams
+func (f *logFlags) options(cmd *cobra.Command, now time.Time) (gaffer.OutputOptions, error) {
+	how := gaffer.OutputOptions{
+		NoFollow: !f.follow, Labels: f.streams, Grep: f.grep, Text: f.text, Fields: f.fields, After: f.after, Gone: f.gone,
+	}
 	var err error
 	if how.Tail, err = lineCount(f.tail); err != nil {
 		return how, err
@@ -98,6 +125,9 @@ func (f *logFlags) options(cmd *cobra.Command, now time.Time) (client.LogOptions
 	}
 	if _, err := regexp.Compile(f.grep); err != nil {
 		return how, usagef("--grep: %w", err)
+	}
+	if f.after != "" && f.cursorFile != "" {
+		return how, usagef("--after stands beside --cursor-file; want one of them")
 	}
 	if slices.Contains(f.streams, "") {
 		return how, usagef("--stream: want labels, as stdout,stderr")
@@ -148,14 +178,16 @@ func cutLast(s string, last byte) (string, bool) {
 	return s[:len(s)-1], true
 }
 
-func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how client.LogOptions) error {
+func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how gaffer.OutputOptions) error {
 	c, err := connect(cmd)
 	if err != nil {
 		return err
 	}
 	ctx := cmd.Context()
-	if err := mustSelect(ctx, c, target, false); err != nil {
-		return err
+	if !f.gone {
+		if err := mustSelect(ctx, c, target, false); err != nil {
+			return err
+		}
 	}
 	if f.follow {
 		if err := f.checkStreams(cmd, c, target); err != nil {
@@ -181,14 +213,17 @@ func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how client.LogO
 		shown = true
 		return line(o)
 	}
-	resumeLogs(show, func(ctx context.Context, since time.Time) (gaffer.Stream[gaffer.Output], error) {
-		if !since.IsZero() {
-			how.Since, how.Tail = since, -1
-		}
-		stream, err := c.Logs(ctx, target, how)
+	was := resumeLogs(show, &how, func(ctx context.Context) (gaffer.Stream[gaffer.Output], error) {
+		stream, err := c.Output(ctx, target, how)
 		return stream, explain(ctx, c, target, err)
 	})
-	if err := show.run(ctx, c); err != nil || shown || f.follow {
+	err = show.run(ctx, c)
+	if err == nil || ctx.Err() != nil { // else nobody has seen the last lines
+		if kept := f.keepCursor(&was.cursors); err == nil {
+			err = kept
+		}
+	}
+	if err != nil || shown || f.follow || f.gone {
 		return err
 	}
 	// Labels that were in use before may have lines; those that never were have none.
@@ -207,36 +242,101 @@ func (f *logFlags) lines(cmd *cobra.Command, c *client.Client, s *screen, target
 	}, infos, f.noPrefix), nil
 }
 
-// resumeLogs makes show go on after the line that was shown last, when the daemon
-// or the connection to it has ended meanwhile. Of each process no line is shown
-// that is not newer than the latest one.
-func resumeLogs(show *following[gaffer.Output], open func(ctx context.Context, since time.Time) (gaffer.Stream[gaffer.Output], error)) {
-	var latest time.Time
-	var before map[uint64]time.Time // of each process, while there may be lines again
-	seen := map[uint64]time.Time{}
+// resumption is how far output was shown.
+type resumption struct {
+	how     *gaffer.OutputOptions
+	cursors gaffer.Cursors
+	exact   bool // all that was shown has cursors
+	latest  time.Time
+	seen    map[uint64]time.Time // of each process, the latest line
+	before  map[uint64]time.Time // the same, while there may be lines again
+}
+
+// largestAfter is how many bytes of cursors a request has at most.
+const largestAfter = 8 << 10
+
+// resumeLogs makes show go on after what was shown last, when the daemon or the
+// connection to it has ended meanwhile: by cursors where output is in log files, else by
+// time. Of each process no line is shown then that is not newer than the latest one.
+func resumeLogs(show *following[gaffer.Output], how *gaffer.OutputOptions, open func(ctx context.Context) (gaffer.Stream[gaffer.Output], error)) *resumption {
+	r := &resumption{how: how, exact: true, seen: map[uint64]time.Time{}}
+	if before, err := gaffer.ParseCursors(how.After); err == nil { // else the daemon says what is wrong
+		r.cursors.Add(before)
+	}
 	show.open = func(ctx context.Context, again bool) (gaffer.Stream[gaffer.Output], error) {
-		if again {
-			before = maps.Clone(seen)
+		if again && !r.latest.IsZero() {
+			r.again()
 		}
-		return open(ctx, latest)
+		return open(ctx)
 	}
 	line, lost := show.show, show.lost
 	show.show = func(o gaffer.Output) error {
-		if !o.Time.After(before[o.ID]) {
+		if !o.Time.After(r.before[o.ID]) {
 			return nil
 		}
-		seen[o.ID] = o.Time
-		if o.Time.After(latest) {
-			latest = o.Time
-		}
+		r.note(o)
 		return line(o)
 	}
 	show.lost = func(n int) error {
-		if n == 0 && !latest.IsZero() {
+		if n == 0 && !r.latest.IsZero() {
 			return errAgain // what came meanwhile is there, unless it was very much
 		}
 		return lost(n)
 	}
+	return r
+}
+
+// again makes the options those for what comes after what was shown.
+func (r *resumption) again() {
+	if r.exact {
+		r.how.After = r.cursors.After(largestAfter)
+		return
+	}
+	r.before = maps.Clone(r.seen)
+	r.how.Since, r.how.After, r.how.Tail = r.latest, "", -1
+}
+
+func (r *resumption) note(o gaffer.Output) {
+	r.cursors.Read(o)
+	r.exact = r.exact && o.Cursor != ""
+	r.seen[o.ID] = o.Time
+	if o.Time.After(r.latest) {
+		r.latest = o.Time
+	}
+}
+
+// readCursor takes up what a run before has kept in the cursor file.
+func (f *logFlags) readCursor(cmd *cobra.Command, how *gaffer.OutputOptions) error {
+	if f.cursorFile == "" {
+		return nil
+	}
+	if !cmd.Flags().Changed("tail") {
+		how.Tail = -1
+	}
+	text, err := os.ReadFile(f.cursorFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--cursor-file: %w", err)
+	}
+	f.before, err = gaffer.ParseCursors(string(text))
+	if err != nil {
+		return fmt.Errorf("--cursor-file %s: %w", f.cursorFile, err)
+	}
+	how.After = f.before.After(largestAfter)
+	return nil
+}
+
+// keepCursor keeps how far was read for the next run. Streams that wrote nothing
+// meanwhile are where they were.
+func (f *logFlags) keepCursor(shown *gaffer.Cursors) error {
+	if f.cursorFile == "" || shown.After(0) == "" {
+		return nil
+	}
+	f.before.Add(shown)
+	next := f.cursorFile + ".new"
+	if err := os.WriteFile(next, []byte(f.before.After(0)+"\n"), 0o600); err != nil {
+		return fmt.Errorf("--cursor-file: %w", err)
+	}
+	return os.Rename(next, f.cursorFile)
 }
 
 // mayBeOf tells whether a target may select processes of a template.

@@ -31,6 +31,9 @@ func main() {
 	// The kernel gives orphans to the main thread, so services are started from
 	// any other. With this one kept for what waits, nothing has to change threads.
 	runtime.LockOSThread()
+	if status, played := play(os.Args[1:]); played {
+		os.Exit(status)
+	}
 	os.Exit(execute(os.Args[1:]))
 }
 

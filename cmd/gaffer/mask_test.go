@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,10 +22,11 @@ var masks = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?`), "TIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d(\.\d+)?\b`), "TIME"},
+	{regexp.MustCompile(`(?m)^ *\d+ +TIME`), " SEQ TIME"}, // audits come in between, when they come
 	{regexp.MustCompile(`\bpid \d+`), "pid PID"},
 	{regexp.MustCompile(`"pid": ?\d+`), `"pid":PID`},
 	{regexp.MustCompile(`\b(just now|[\d.]+(ms|s|m\d+s) ago)`), "AGO"},
-	{regexp.MustCompile(`\b[\d.]+(ms|s|m\d+s)\b`), "SPAN"},
+	{regexp.MustCompile(`\b[\d.]+(ms|s|m[\d.]+s)\b`), "SPAN"},
 	{regexp.MustCompile(`\b[\d.]+%`), "PERCENT"},
 	{regexp.MustCompile(`\b[\d.]+[KMG]\b`), "SIZE"},
 	{regexp.MustCompile(`\b\d{3,}\b`), "PID"},
@@ -52,10 +54,20 @@ func masked(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// awaits runs a command that goes on until it writes a line that matches, and ends it.
+// awaits runs a command that goes on until it writes a line that matches, or so many
+// of them, and ends it.
 func awaits(ts *testscript.TestScript, deadline time.Time, neg bool, args []string) {
+	count := 1
+	if len(args) > 0 {
+		if text, counts := strings.CutPrefix(args[0], "-count="); counts {
+			var err error
+			count, err = strconv.Atoi(text)
+			ts.Check(err)
+			args = args[1:]
+		}
+	}
 	if neg || len(args) < 2 {
-		ts.Fatalf("want: awaits REGEXP COMMAND...")
+		ts.Fatalf("want: awaits [-count=N] REGEXP COMMAND...")
 	}
 	wanted, err := regexp.Compile(args[0])
 	ts.Check(err)
@@ -71,14 +83,15 @@ func awaits(ts *testscript.TestScript, deadline time.Time, neg bool, args []stri
 	cmd.Stderr = cmd.Stdout
 	ts.Check(cmd.Start())
 	var seen []string
-	found := false
-	for lines := bufio.NewScanner(out); !found && lines.Scan(); {
+	for lines := bufio.NewScanner(out); count > 0 && lines.Scan(); {
 		seen = append(seen, lines.Text())
-		found = wanted.MatchString(lines.Text())
+		if wanted.MatchString(lines.Text()) {
+			count--
+		}
 	}
 	cancel()
 	_ = cmd.Wait() // it was killed
-	if !found {
+	if count > 0 {
 		ts.Fatalf("%s: no line matches %q in\n%s", strings.Join(args[1:], " "), wanted, strings.Join(seen, "\n"))
 	}
 }

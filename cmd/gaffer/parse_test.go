@@ -150,7 +150,7 @@ func TestEachFieldCanBeUnset(t *testing.T) {
 	full, err := templateOf(t, gaffer.Template{Name: "web", Cmd: "x", Args: gaffer.Args{"a"}, Env: map[string]string{"A": "1"}},
 		"--env-file", "/a", "--os-env=false", "--uid", "0", "--gid", "0", "--shell", "--start=false", "-c", "2", "--priority", "1", "--flapping", "on",
 		"--backoff", "on", "--redirect-output", "a", "--custom-streams", "b", "--graceful-timeout", "1s", "--stop-signal", "hup", "--port", "80",
-		"--redirect-input", "--detach", "--cwd", "/")
+		"--redirect-input", "--detach", "--cwd", "/", "--logs", "max_files=3")
 	if err != nil {
 		t.Fatal(err)
 	}

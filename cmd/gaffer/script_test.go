@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 //	told TEXT…              wait until the daemon has told systemd, which the script is
 //	masked FILE WANT        compare, without times, pids and the like
 //	freeport NAME FILE…     set a variable to a free port, and put it for NAME into files
-//	awaits REGEXP COMMAND…  run a command until it writes a line that matches
+//	awaits [-count=N] REGEXP COMMAND…  run a command until it writes a line that matches
 func TestScripts(t *testing.T) {
 	// Under nohup a hang-up is ignored, and so it is by what the scripts start,
 	// unless it is caught here.
@@ -71,6 +71,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
+			"manager":  managerOf,
 			"mkfifo":   mkfifo,
 			"hear":     func(ts *testscript.TestScript, neg bool, args []string) { hear(ts, deadline, args) },
 			"gone":     gone,
@@ -166,6 +167,20 @@ func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[1])))
 	ts.Check(err)
 	ts.Check(syscall.Kill(pid, syscall.Signal(sig)))
+}
+
+// managerOf writes the pid of the manager of the daemon whose pid is in a file to another.
+func managerOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("want: manager FILE FILE")
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[0])))
+	ts.Check(err)
+	manager := childWith(pid, "manager")
+	if manager == 0 {
+		ts.Fatalf("%s: the daemon has no manager", args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strconv.Itoa(manager)), 0o600))
 }
 
 func gone(ts *testscript.TestScript, neg bool, args []string) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,13 +17,14 @@ import (
 
 func newStatus() *cobra.Command {
 	var asJSON bool
-	var lines int
+	var lines, history int
 	cmd := &cobra.Command{
 		Use:   "status [flags] [TARGET...]",
 		Short: "Show how a template is, and why",
 		Long: `Show on one screen how the template of TARGET is: its state and the reason for it,
 when it is tried again, how its last process ended and what that one wrote last,
-its processes with all they have started, and where it is defined. Without TARGET it
+its processes with all they have started, what has happened to it last, and where it
+is defined. Without TARGET it
 is the list that ` + "`gaffer ps`" + ` shows.
 
 Exit status: 0 all run as wanted; 3 something does not run; 5 something is in
@@ -39,18 +41,22 @@ back-off, flapping or failed.`,
 			if lines < 0 {
 				return usagef("-n %d: want a number from 0", lines)
 			}
+			if history < 0 {
+				return usagef("--history %d: want a number from 0", history)
+			}
 			c, err := connect(cmd)
 			if err != nil {
 				return err
 			}
 			if len(args) > 0 && !asJSON {
-				return showReports(cmd, c, targets, lines)
+				return showReports(cmd, c, targets, lines, history)
 			}
 			return showStatuses(cmd, c, targets, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a list of statuses")
 	cmd.Flags().IntVarP(&lines, "lines", "n", 10, "`number` of last lines to show")
+	cmd.Flags().IntVar(&history, "history", 5, "`number` of the latest starts, ends and changes to show")
 	return cmd
 }
 
@@ -96,7 +102,7 @@ func verdict(all []gaffer.Status, targets ...gaffer.Target) error {
 	return nil
 }
 
-func showReports(cmd *cobra.Command, c *client.Client, targets []gaffer.Target, lines int) error {
+func showReports(cmd *cobra.Command, c *client.Client, targets []gaffer.Target, lines, history int) error {
 	all, err := statuses(cmd.Context(), c, targets)
 	if err != nil {
 		return err
@@ -106,7 +112,7 @@ func showReports(cmd *cobra.Command, c *client.Client, targets []gaffer.Target, 
 		if i > 0 {
 			_ = s.WriteByte('\n')
 		}
-		r, err := askAbout(cmd.Context(), c, st, lines)
+		r, err := askAbout(cmd.Context(), c, st, lines, history)
 		if err != nil {
 			return err
 		}
@@ -124,18 +130,23 @@ type report struct {
 	template gaffer.Template
 	used     map[int]gaffer.ProcessStats // by pid
 	origin   *gaffer.Origin              // nil: not told
+	lost     uint64                      // bytes of output
+	blocked  time.Duration               // because pipes were full
+	family   string                      // how what it starts is known
+	history  []gaffer.Event
 	lines    []gaffer.Output
 	of       string // whose lines they are
 }
 
 // askAbout asks for everything at once. What whoever calls may not see is left out.
-func askAbout(ctx context.Context, c *client.Client, st gaffer.Status, lines int) (*report, error) {
+func askAbout(ctx context.Context, c *client.Client, st gaffer.Status, lines, history int) (*report, error) {
 	r := &report{status: st, used: map[int]gaffer.ProcessStats{}}
 	target := gaffer.Target(st.Name)
 	var asking sync.WaitGroup
 	asking.Go(func() {
 		if list, err := c.Stats(ctx, target); err == nil {
 			for _, stats := range list {
+				r.lost, r.blocked = stats.LostOutput, time.Duration(stats.Blocked)
 				for _, p := range stats.Processes {
 					r.used[p.PID] = p
 				}
@@ -145,6 +156,17 @@ func askAbout(ctx context.Context, c *client.Client, st gaffer.Status, lines int
 	asking.Go(func() {
 		if list, err := c.Origins(ctx, target); err == nil && len(list) == 1 {
 			r.origin = &list[0]
+		}
+	})
+	asking.Go(func() {
+		if v, err := c.Version(ctx); err == nil {
+			r.family = v.Descendants
+		}
+	})
+	asking.Go(func() {
+		if list, err := c.History(ctx, target); err == nil {
+			list = slices.DeleteFunc(list, func(e gaffer.Event) bool { return e.Kind == gaffer.KindCreate || e.Kind == gaffer.KindAudit })
+			r.history = list[max(0, len(list)-history):]
 		}
 	})
 	var told error
@@ -181,6 +203,11 @@ func lastLines(ctx context.Context, c *client.Client, t gaffer.Template, st gaff
 		return lines[max(0, len(lines)-n):], "last lines"
 	}
 	lines = slices.DeleteFunc(lines, func(o gaffer.Output) bool { return o.Slot != ended.Slot || o.ID == ended.ID })
+	last := uint64(0)
+	for _, o := range lines {
+		last = max(last, o.ID)
+	}
+	lines = slices.DeleteFunc(lines, func(o gaffer.Output) bool { return o.ID != last })
 	stderr, whose := "stderr", "last lines of "+slotName(st.Name, ended.Slot)
 	if len(t.RedirectOutput) > 1 {
 		stderr = t.RedirectOutput[1]
@@ -227,6 +254,15 @@ func (r *report) show(s *screen) {
 	if len(worthARow(st)) > 0 {
 		_ = s.WriteByte('\n')
 		r.tree(s).print(s)
+	}
+	if len(r.history) > 0 {
+		_ = s.WriteByte('\n')
+		s.paint("  what happened last", faint)
+		_ = s.WriteByte('\n')
+		for _, e := range r.history {
+			_, _ = s.WriteString("  ")
+			s.happened(e)
+		}
 	}
 	if len(r.lines) > 0 {
 		_ = s.WriteByte('\n')

@@ -58,12 +58,29 @@ func (r *report) facts(s *screen) facts {
 	if p := exitedLast(st); p != nil {
 		f.add("last exit", fmt.Sprintf("%s, %s at %s: %s", slotName(st.Name, p.Slot), ago(s.now, p.LastExit.Time), clock(s.now, p.LastExit.Time), exitInWords(p.LastExit)))
 	}
+	if r.lost > 0 {
+		f.add("output", size(r.lost)+" could not be kept")
+	}
+	if r.blocked >= time.Second {
+		f.add("blocked", "up to "+r.blocked.Round(100*time.Millisecond).String()+" as nobody read what it wrote")
+	}
 	t := r.template
 	f.add("command", commandOf(t))
 	f.add("directory", t.Cwd)
 	f.add("user", strings.Trim(string(t.UID)+":"+string(t.GID), ":"))
 	f.add("defined", r.defined())
+	if !t.Detach {
+		f.add("stopped", byFamily[r.family])
+	}
 	return f
+}
+
+// byFamily says what is stopped with a process.
+var byFamily = map[string]string{
+	"":            "with its process group",
+	"cgroup":      "with all that is in its cgroup",
+	"subreaper":   "with all it has started (by parent, session and environment)",
+	"environment": "with all it has started (by session and environment)",
 }
 
 // cause is the reason for a pause.

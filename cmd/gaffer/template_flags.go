@@ -45,6 +45,9 @@ func (f *templateFlags) add(cmd *cobra.Command) {
 	flags.Func("backoff", "pauses before what crashed is replaced, a `table` as first=100ms,factor=2,max=30s,jitter=0.1,reset_after=10s or some of these, or on, or off", func(s string) error {
 		return setTable(f, s, func(t *gaffer.Template) **gaffer.Backoff { return &t.Backoff }, &gaffer.Backoff{First: new(gaffer.Duration)})
 	})
+	flags.Func("logs", "where output is kept and how much, a `table` as to=file,max_size=10MiB,max_files=5,max_total=1GiB,max_age=168h,compress=true or some of these, or on, or off for memory", func(s string) error {
+		return setTable(f, s, func(t *gaffer.Template) **gaffer.LogFiles { return &t.Logs }, &gaffer.LogFiles{To: gaffer.LogsToMemory})
+	})
 	flags.Func("stop-signal", "`signal` that asks to stop (default SIGTERM)", func(s string) error {
 		sig, err := gaffer.ParseSignal(s)
 		f.change(func(t *gaffer.Template) { t.StopSignal = sig })
@@ -173,7 +176,7 @@ func (f *templateFlags) unset(field string) error {
 // fieldNames are the fields that a template can do without.
 var fieldNames = []string{
 	"args", "env", "env_files", "os_env", "cwd", "uid", "gid", "shell", "detach", "numprocesses", "priority", "start",
-	"flapping", "backoff", "redirect_output", "redirect_input", "custom_streams", "graceful_timeout", "stop_signal", "port",
+	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "custom_streams", "graceful_timeout", "stop_signal", "port",
 }
 
 // without is the template with one field unset.
@@ -225,7 +228,8 @@ func setTable[T any](f *templateFlags, s string, table func(*gaffer.Template) **
 	return nil
 }
 
-// tableJSON makes an object of "attempts=2,window=1s". Numbers stay numbers.
+// tableJSON makes an object of "attempts=2,window=1s". Numbers stay numbers, true and
+// false what they are.
 func tableJSON(s string) ([]byte, error) {
 	fields := map[string]any{}
 	for part := range strings.SplitSeq(s, ",") {
@@ -234,9 +238,12 @@ func tableJSON(s string) ([]byte, error) {
 		if !found || name == "" || value == "" {
 			return nil, fmt.Errorf("%s: want NAME=VALUE,…, on or off", part)
 		}
-		if _, err := strconv.ParseFloat(value, 64); err == nil {
+		switch _, err := strconv.ParseFloat(value, 64); {
+		case err == nil:
 			fields[name] = json.Number(value)
-		} else {
+		case value == "true" || value == "false":
+			fields[name] = value == "true"
+		default:
 			fields[name] = value
 		}
 	}
@@ -262,7 +269,14 @@ func checkTable[T any](text []byte) error {
 	err := decodeTable(text, new(T))
 	var sort *json.UnmarshalTypeError
 	if errors.As(err, &sort) {
-		return fmt.Errorf("%s: want a number", sort.Field)
+		want := "a number"
+		switch sort.Type.Kind() {
+		case reflect.Bool:
+			want = "true or false"
+		case reflect.String:
+			want = "a text"
+		}
+		return fmt.Errorf("%s: want %s", sort.Field, want)
 	}
 	return err
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,25 +21,10 @@ could not be delivered and were given up.`,
   gaffer webhooks retry ops`,
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := connect(cmd)
-			if err != nil {
-				return err
-			}
-			hooks, err := c.Webhooks(cmd.Context())
-			if err != nil {
-				return err
-			}
-			slices.SortStableFunc(hooks, func(a, b client.Webhook) int { return naturally(a.Name, b.Name) })
-			s := newScreen(cmd)
-			if asJSON {
-				return s.json(hooks)
-			}
-			if len(hooks) == 0 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "no webhooks; [webhook.NAME] in the daemon's configuration makes one")
-				return nil
-			}
-			s.webhooks(hooks)
-			return s.Flush()
+			return listing[client.Webhook]{
+				get: (*client.Client).Webhooks, name: func(x client.Webhook) string { return x.Name }, show: (*screen).webhooks,
+				none: "no webhooks; [webhook.NAME] in the daemon's configuration makes one",
+			}.run(cmd, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a list of webhooks")

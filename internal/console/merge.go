@@ -18,6 +18,7 @@ type merger struct {
 	print   *printer
 	tell    *narrator
 	held    *gaffer.Output // was read, but comes after the event at hand
+	heard   time.Time      // every event of before this time was said
 	failed  bool           // the latest write failed, and onError knows
 	onError func(error)
 
@@ -25,14 +26,17 @@ type merger struct {
 	events gaffer.Stream[gaffer.Event]
 	output gaffer.Stream[gaffer.Output]
 	news   chan item       // from listen; one may wait
+	level  chan struct{}   // from listen: all that it has been asked for is in news
 	says   chan item       // from Say; a few may wait
 	ending context.Context // ended by stop: say what is left, then end
 	end    context.CancelFunc
 	deaf   chan struct{} // closed when listen has ended
 	done   chan struct{} // closed when run has ended
 
-	mu        sync.Mutex // guards interrupt
+	mu        sync.Mutex // guards the rest
 	interrupt context.CancelFunc
+	asked     bool               // hear waits for level
+	hurry     context.CancelFunc // ends listen's waiting for an event
 }
 
 // item is one thing to say beside what processes write.
@@ -46,9 +50,9 @@ func newMerger(p *printer, events gaffer.Stream[gaffer.Event], output gaffer.Str
 	ending, end := context.WithCancel(context.Background())
 	return &merger{
 		print: p, tell: newNarrator(), onError: onError, events: events, output: output,
-		news: make(chan item, 1), says: make(chan item, 16),
+		news: make(chan item, 1), level: make(chan struct{}), says: make(chan item, 16),
 		ending: ending, end: end, deaf: make(chan struct{}), done: make(chan struct{}),
-		interrupt: func() {},
+		interrupt: func() {}, hurry: func() {},
 	}
 }
 
@@ -81,22 +85,83 @@ func (m *merger) say(s sentence) {
 }
 
 // listen hands events to run, one at a time: the others wait in the subscription,
-// which is bounded.
+// which is bounded. When hear asks, it hands over all that wait, and says so.
 func (m *merger) listen() {
 	defer close(m.deaf)
 	for {
-		e, err := m.events.Next(m.ending)
-		i, ok := newsOf(e, err)
-		if !ok {
+		ctx := m.listener()
+		for m.hand(ctx) {
+		}
+		if ctx.Err() == nil || m.ending.Err() != nil {
 			return
 		}
+		for m.events.Len() > 0 {
+			if !m.hand(m.ending) {
+				return
+			}
+		}
+		m.mu.Lock()
+		m.asked = false
+		m.mu.Unlock()
 		select {
-		case m.news <- i:
-			m.wake()
-		case <-m.done:
+		case m.level <- struct{}{}:
+		case <-m.ending.Done():
 			return
 		}
 	}
+}
+
+// listener is a context that hear ends.
+func (m *merger) listener() context.Context {
+	ctx, cancel := context.WithCancel(m.ending)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hurry() // releases the one before
+	m.hurry = cancel
+	if m.asked {
+		cancel()
+	}
+	return ctx
+}
+
+// hand waits for an event and hands it to run. It is false when there was none.
+func (m *merger) hand(ctx context.Context) bool {
+	i, ok := newsOf(m.events.Next(ctx))
+	if !ok {
+		return false
+	}
+	select {
+	case m.news <- i:
+		m.wake()
+		return true
+	case <-m.done:
+		return false
+	}
+}
+
+// hear says every event that was published before now. Without it, one that is on
+// its way through listen would be overtaken by output that came after it. It costs a
+// switch to listen and back for each batch of output, not for each line.
+func (m *merger) hear() {
+	now := time.Now()
+	m.mu.Lock()
+	m.asked = true
+	m.hurry()
+	m.mu.Unlock()
+	for waiting := true; waiting; {
+		select {
+		case i := <-m.news:
+			m.item(i)
+		case <-m.level:
+			waiting = false
+		case <-m.deaf:
+			waiting = false
+		}
+	}
+	for len(m.news) > 0 {
+		m.item(<-m.news)
+	}
+	m.heard = now
 }
 
 // newsOf is what Next of the events returned; it is not ok at the end.
@@ -143,6 +208,13 @@ func (m *merger) run() {
 		default:
 		}
 		if m.held != nil {
+			if at := m.held.Time; at.After(m.heard) {
+				m.hear()
+				if at.After(m.heard) { // the clock was set back
+					m.heard = at
+				}
+				continue
+			}
 			m.print.line(*m.held)
 			m.held = nil
 			continue
@@ -150,7 +222,10 @@ func (m *merger) run() {
 		if m.output.Len() == 0 {
 			m.flush()
 		}
-		if o, err := m.output.Next(ctx); !m.line(o, err) {
+		o, err := m.output.Next(ctx)
+		if err == nil {
+			m.held = &o
+		} else if !m.missing(err) {
 			// The output has ended, or there is news.
 			if ctx.Err() == nil {
 				m.flush()
@@ -205,18 +280,13 @@ func (m *merger) rest() {
 	m.flush()
 }
 
-// line prints what Next of the output returned; it is false when that was no
-// output.
-func (m *merger) line(o gaffer.Output, err error) bool {
+// missing says that output was lost, if that is what the error of Next says.
+func (m *merger) missing(err error) bool {
 	var missed gaffer.Missed
-	switch {
-	case err == nil:
-		m.print.line(o)
-	case errors.As(err, &missed):
-		m.print.say(time.Now(), sentence{fmt.Sprintf("%s missing here: more came than could be shown", lines(int(missed))), red})
-	default:
+	if !errors.As(err, &missed) {
 		return false
 	}
+	m.print.say(time.Now(), sentence{fmt.Sprintf("%s missing here: more came than could be shown", lines(int(missed))), red})
 	return true
 }
 
@@ -239,9 +309,7 @@ func (m *merger) item(i item) {
 		if !ok {
 			return
 		}
-		if i.event.Kind == gaffer.KindExit {
-			m.catchUp(i.event.Time)
-		}
+		m.catchUp(i.event.Time)
 		m.print.say(i.event.Time, s)
 	}
 	m.flushIfIdle()
@@ -253,7 +321,7 @@ func (m *merger) catchUp(until time.Time) {
 		if m.held == nil {
 			o, err := m.output.Next(context.Background())
 			if err != nil {
-				if !m.line(o, err) {
+				if !m.missing(err) {
 					return
 				}
 				continue

@@ -104,6 +104,38 @@ func TestTheLastLineComesBeforeTheEnd(t *testing.T) {
 	}
 }
 
+func TestALineComesAfterTheEventBeforeIt(t *testing.T) {
+	r := newRig(t, newScreen())
+	r.start()
+	const rounds = 2000
+	for i := range rounds {
+		r.events.Publish(gaffer.Event{Kind: gaffer.KindRestart, Name: fmt.Sprint("n", i), Time: time.Now()})
+		r.wrote(time.Now(), fmt.Sprint("after ", i))
+		if i%10 == 0 { // both streams are bounded, and often nothing waits
+			r.out.until(t, fmt.Sprintf("after %d\n", i))
+		}
+	}
+	r.stop(time.Minute)
+	rest := r.out.String()
+	for i := range rounds {
+		for _, want := range []string{fmt.Sprintf("n%d is being restarted\n", i), fmt.Sprintf("after %d\n", i)} {
+			_, after, ok := strings.Cut(rest, want)
+			if !ok {
+				t.Fatalf("%q is not where it should be:\n%.500s", want, rest)
+			}
+			rest = after
+		}
+	}
+}
+
+func TestALineOfTheFutureIsPrinted(t *testing.T) {
+	r := newRig(t, newScreen())
+	r.start()
+	r.wrote(time.Now().Add(time.Hour), "the clock was set back")
+	r.out.until(t, "the clock was set back\n")
+	r.stop(time.Minute)
+}
+
 func TestStopSaysWhatIsLeft(t *testing.T) {
 	r := newRig(t, newScreen())
 	for i := range 10 {

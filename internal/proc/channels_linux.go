@@ -20,21 +20,29 @@ type channels struct {
 	theirs  []int    // those of them that we opened and close after the start
 	sources []source // ours to read
 	inputs  []*input // ours to write: stdin, then the custom streams; nil where there is none
+	fifos   *fifos   // nil: the streams are pipes that nobody can open again
+	ours    []Kept   // all of our ends that somebody else can hold, too
 }
 
 // openChannels opens what spec asks for, or nothing at all.
-func openChannels(spec *Spec) (c channels, err error) {
+func openChannels(spec *Spec) (channels, error) {
+	var c channels
+	err := c.open(spec)
+	return c, err
+}
+
+func (c *channels) open(spec *Spec) (err error) {
 	c.fds = make([]int, 3, 3+len(spec.Files)+spec.Streams)
 	c.fds[0], c.fds[1], c.fds[2] = -1, -1, -1
 	for i, f := range spec.Files {
 		fd, err := descriptor(f)
 		if err != nil {
-			return c, fmt.Errorf("file %d: %w", i, err)
+			return fmt.Errorf("file %d: %w", i, err)
 		}
 		c.fds = append(c.fds, fd)
 	}
 	if spec.Detach {
-		return c, nil
+		return nil
 	}
 	defer func() {
 		if err != nil {
@@ -45,7 +53,7 @@ func openChannels(spec *Spec) (c channels, err error) {
 
 	if spec.Input {
 		if err := c.openStdin(spec.Streams); err != nil {
-			return c, err
+			return err
 		}
 	}
 	for i := range spec.Outputs {
@@ -54,18 +62,28 @@ func openChannels(spec *Spec) (c channels, err error) {
 			break
 		}
 		if err := c.openOutput(Stdout + i); err != nil {
-			return c, err
+			return err
 		}
 	}
 	for i := range spec.Streams {
 		if err := c.openStream(i); err != nil {
-			return c, err
+			return err
 		}
 	}
-	return c, nil
+	return nil
 }
 
 func (c *channels) openStdin(streams int) error {
+	if c.fifos != nil {
+		theirs, ours, err := c.fifos.make(Stdin, unix.O_WRONLY)
+		if err != nil {
+			return fmt.Errorf("stdin: %w", err)
+		}
+		c.fds[Stdin], c.theirs = theirs, append(c.theirs, theirs)
+		c.inputs = append(make([]*input, 0, 1+streams), newInput(ours, "stdin"))
+		c.ours = append(c.ours, Kept{Stdin, ours})
+		return nil
+	}
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("stdin: %w", err)
@@ -82,6 +100,15 @@ func (c *channels) openStdin(streams int) error {
 
 func (c *channels) openOutput(stream int) error {
 	name := [...]string{Stdout: "stdout", Stderr: "stderr"}[stream]
+	if c.fifos != nil {
+		theirs, ours, err := c.fifos.make(stream, unix.O_RDONLY)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		c.fds[stream], c.theirs = theirs, append(c.theirs, theirs)
+		c.sources, c.ours = append(c.sources, source{ours, stream}), append(c.ours, Kept{stream, ours})
+		return nil
+	}
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -111,6 +138,7 @@ func (c *channels) openStream(i int) error {
 	}
 	c.sources = append(c.sources, source{p[0], Custom + i})
 	c.inputs = append(c.inputs, newInput(p[0], "stream"))
+	c.ours = append(c.ours, Kept{Custom + i, p[0]})
 	return nil
 }
 

@@ -21,12 +21,18 @@ type child struct {
 	started time.Time
 	token   string
 	pid     int32
+	birth   uint64 // of a held one: when the kernel says that it began
 	detach  bool
 	leaf    *leaf // its own cgroup; nil: none
 	inputs  []*input
+	// captures take what is written to the streams of their numbers; nil: the handler.
+	captures []Capture
+	held     *heldChild // nil: this program is its parent
 
 	slots  []uint32 // of the poller: the exit's first, then those of the sources
 	ending *ending  // of the poller: what it left behind is being ended
+	over   bool     // of the poller: it was said to have ended
+	looks  int      // of the poller: for how it ended
 
 	mu    sync.Mutex
 	pidfd int32 // -1 when it is closed

@@ -5,6 +5,9 @@ import (
 	"syscall"
 )
 
+// numbered is an error with that number.
+func numbered(n uint32) error { return syscall.Errno(n) }
+
 // errnoOf is the system's error number in err.
 func errnoOf(err error) syscall.Errno {
 	var errno syscall.Errno

@@ -9,12 +9,21 @@ import (
 // exited is called by the poller when the main process has ended.
 func (c *child) exited() {
 	exit, ended := c.reap()
-	if !ended {
+	if !ended && !exit.Later() {
 		return
 	}
-	p := c.host.poller
-	p.drop(c.slots[0])
-	p.drain(c)
+	c.host.poller.drop(c.slots[0])
+	c.slots[0] = noSlot
+	if !ended {
+		time.AfterFunc(LostAgain, func() { c.host.poller.post(c.exited) })
+		return
+	}
+	c.endedAs(exit)
+}
+
+// endedAs is called by the poller when it is known how the main process has ended.
+func (c *child) endedAs(exit Exit) {
+	c.host.poller.drain(c)
 	c.closeInputs()
 	c.host.tree.exited(c, exit)
 }
@@ -28,6 +37,10 @@ func (c *child) reap() (exit Exit, ended bool) {
 	if err != nil {
 		// Somebody else has waited for it, or SIGCHLD is ignored.
 		exit, ended = lostExit(int(c.pidfd)), true
+		if exit.Later() && c.looks < LostLooks {
+			c.looks++
+			return exit, false
+		}
 	}
 	if ended {
 		exit.Time = time.Now()
@@ -45,8 +58,11 @@ func (c *child) closeInputs() {
 	}
 }
 
-// finish is the last that happens to a process.
+// finish is the last that happens to a process, but for what a survivor of its
+// descendants may still write into a stream that somebody captures.
 func (c *child) finish(exit Exit) {
+	c.over = true
+	c.host.poller.finish(c)
 	c.mu.Lock()
 	_ = unix.Close(int(c.pidfd))
 	c.pidfd = -1

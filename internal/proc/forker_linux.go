@@ -11,7 +11,8 @@ import (
 // whole descriptor table for each start, and signals that this program ignores
 // stay ignored in what it starts.
 type forker struct {
-	null int
+	null    int
+	sibling bool // what it starts are this program's parent's children
 }
 
 func (f *forker) close() {}
@@ -27,6 +28,9 @@ func (f *forker) spawn(l *launch) (pid, pidfd int, err error) {
 	}
 	pidfd = -1
 	attr.Sys = &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}
+	if f.sibling {
+		attr.Sys.Cloneflags = unix.CLONE_PARENT
+	}
 	if l.cgroup >= 0 {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, l.cgroup
 	}

@@ -8,6 +8,9 @@ type Host struct {
 	starter
 }
 
+// Launch is Start for those who do not wait for all hosts.
+func (h *Host) Launch(spec *Spec, handler Handler, done func(error)) { done(h.Start(spec, handler)) }
+
 // starter is one way of being a Host: through pidfds on Linux, through waiting
 // goroutines where there are none.
 type starter interface {

@@ -71,6 +71,9 @@ func newDirect(o Options) (_ *direct, err error) {
 }
 
 // tryCgroup starts what can't be executed, to see whether the rest works.
+// Descendants is how what processes start is known to be theirs.
+func (d *direct) Descendants() string { return d.tree.descendants() }
+
 func (d *direct) tryCgroup(cgroup int) error {
 	l := launch{spec: &Spec{Path: "/dev/null/", Args: []string{""}}, cgroup: cgroup}
 	_, pidfd, err := d.spawnOffMainThread(&l)
@@ -87,14 +90,14 @@ func (d *direct) tryCgroup(cgroup int) error {
 
 func newSpawner(o Options, null int) (spawner, error) {
 	if o.engine == engineForkExec {
-		return &forker{null}, nil
+		return &forker{null: null}, nil
 	}
-	s, err := newVforker(null, ignoredSignals(), originalLimit())
+	s, err := newVforker(null, ignoredSignals(), originalLimit(), false)
 	if err == nil || o.engine == engineVfork {
 		return s, err
 	}
 	o.Logger.Debug("starting processes the slow way", "reason", err)
-	return &forker{null}, nil
+	return &forker{null: null}, nil
 }
 
 // release closes what newDirect opened.
@@ -164,7 +167,7 @@ func (d *direct) spawn(spec *Spec, h Handler, channels *channels) (*child, error
 		return nil, err
 	}
 	return &child{
-		host: d, handler: h, started: time.Now(), token: spec.Token, detach: spec.Detach,
+		host: d, handler: h, captures: spec.Captures, started: time.Now(), token: spec.Token, detach: spec.Detach,
 		pid: int32(pid), pidfd: int32(pidfd), leaf: leaf, inputs: channels.inputs,
 	}, nil
 }

@@ -10,7 +10,8 @@ type launch struct {
 // spawner turns a launch into a process. It is not safe for concurrent use.
 type spawner interface {
 	// spawn returns the process's id and a descriptor of it. An error says what
-	// of the launch could not be done; then there is no process.
+	// of the launch could not be done; then there is no process, but perhaps one that
+	// has ended and that its parent has to bury, if that is not this program.
 	spawn(l *launch) (pid, pidfd int, err error)
 	close()
 }

@@ -9,6 +9,12 @@ import (
 )
 
 // newVforker has no assembly for this architecture.
-func newVforker(int, []syscall.Signal, *unix.Rlimit) (spawner, error) {
+func newVforker(int, []syscall.Signal, *unix.Rlimit, bool) (spawner, error) {
 	return nil, syscall.ENOSYS
+}
+
+// vforker is not there for this architecture.
+type vforker struct {
+	spawner
+	tried int
 }

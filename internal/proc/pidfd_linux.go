@@ -68,13 +68,13 @@ func signalGroup(pidfd int, sig syscall.Signal) error {
 }
 
 // lostExit is the end of a child that was waited for by somebody else, as far as
-// the kernel still tells it.
+// the kernel still tells it. It does not before that one has buried it.
 func lostExit(pidfd int) Exit {
 	var info pidfdInfo
 	info.mask = unix.PIDFD_INFO_EXIT
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), unix.PIDFD_GET_INFO, uintptr(unsafe.Pointer(&info)))
 	if errno != 0 || info.mask&unix.PIDFD_INFO_EXIT == 0 {
-		return Exit{Status: -1}
+		return Exit{Status: -1, Lost: true, later: errno == 0}
 	}
 	status := syscall.WaitStatus(info.exitCode)
 	if status.Signaled() {

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -10,9 +11,10 @@ import (
 )
 
 const (
-	// readSize is how much is read from one pipe before the others get their turn:
-	// what a pipe holds.
+	// readSize is how much is read from a pipe at a time: what one holds, as a rule.
 	readSize = 64 << 10
+	// turnSize is how much is read from one pipe before the others get their turn.
+	turnSize = 256 << 10
 	// batch is how many pipes may have their turn before exits are looked at again.
 	batch = 64
 )
@@ -24,6 +26,9 @@ const (
 	roleExits              // the set of all pidfds
 	roleInbox              // the eventfd that wakes the poller for a posted function
 )
+
+// noSlot is the number of no slot.
+const noSlot = ^uint32(0)
 
 // slot is a descriptor that is being watched. Events carry its index and
 // generation, never the descriptor: by the time an event is handled, that may be
@@ -112,6 +117,12 @@ func (p *poller) close() {
 	for _, fd := range [...]int{p.exits, p.inbox} {
 		_ = unix.Close(fd)
 	}
+	for i := range p.slots { // survivors have these open, which nobody reads any more
+		if s := &p.slots[i]; s.child != nil && s.child.over && s.role > 0 {
+			_ = unix.Close(int(s.fd))
+			s.child.capture(s.role).End()
+		}
+	}
 }
 
 // set is the epoll set that descriptors with that role are in.
@@ -147,12 +158,15 @@ func (p *poller) watchChild(c *child, sources []source) error {
 		}
 		slots = append(slots, i)
 	}
-	exit, err := p.addLocked(c, int(c.pidfd), roleExit)
-	if err != nil {
-		p.dropLocked(slots[1:])
-		return err
+	slots[0] = noSlot
+	if c.held == nil || c.held.alone {
+		exit, err := p.addLocked(c, int(c.pidfd), roleExit)
+		if err != nil {
+			p.dropLocked(slots[1:])
+			return err
+		}
+		slots[0] = exit
 	}
-	slots[0] = exit
 	c.slots = slots
 	return nil
 }
@@ -184,6 +198,9 @@ func (p *poller) drop(slots ...uint32) {
 
 func (p *poller) dropLocked(slots []uint32) {
 	for _, i := range slots {
+		if i == noSlot {
+			continue
+		}
 		s := &p.slots[i]
 		_ = unix.EpollCtl(p.set(s.role), unix.EPOLL_CTL_DEL, int(s.fd), nil)
 		*s = slot{fd: -1, gen: s.gen + 1}
@@ -301,15 +318,43 @@ func (p *poller) runExits() {
 
 // read hands over what one pipe holds, and forgets the pipe at its end.
 func (p *poller) read(s slot, i uint32) {
-	n, err := unix.Read(int(s.fd), p.buf)
-	if n > 0 {
-		s.child.handler.Output(int(s.role), p.buf[:n])
-		return
+	for left := turnSize; left > 0; left -= readSize {
+		n, err := p.take(s, readSize)
+		if n == 0 && err != nil {
+			p.closeSource(s.child, s, i)
+		}
+		if n < readSize {
+			return
+		}
 	}
-	if err == syscall.EAGAIN || err == syscall.EINTR {
-		return
+}
+
+// take hands over what one source holds, at most so much of it. It is 0 and no error
+// when there is nothing just now.
+func (p *poller) take(s slot, most int) (int, error) {
+	c := s.child
+	if capture := c.capture(s.role); capture != nil {
+		return capture.Take(int(s.fd), most)
 	}
-	p.closeSource(s.child, s, i)
+	n, err := unix.Read(int(s.fd), p.buf[:min(most, len(p.buf))])
+	switch {
+	case n > 0:
+		c.handler.Output(int(s.role), p.buf[:n])
+		return n, nil
+	case err == nil:
+		return 0, io.EOF
+	case err == syscall.EAGAIN || err == syscall.EINTR:
+		return 0, nil
+	}
+	return 0, err
+}
+
+// capture is what takes the stream of that number, nil if the handler does.
+func (c *child) capture(stream int16) Capture {
+	if stream < 0 || int(stream) >= len(c.captures) {
+		return nil
+	}
+	return c.captures[stream]
 }
 
 // closeSource forgets one of c's sources.
@@ -318,34 +363,56 @@ func (p *poller) closeSource(c *child, s slot, i uint32) {
 	if s.role < Custom { // the others are closed with their input
 		_ = unix.Close(int(s.fd))
 	}
+	if capture := c.capture(s.role); capture != nil {
+		capture.End()
+	}
 	for k, other := range c.slots {
 		if other == i && k > 0 {
 			c.slots = append(c.slots[:k], c.slots[k+1:]...)
-			return
+			break
 		}
+	}
+	if c.over {
+		c.silent()
 	}
 }
 
-// drain hands over what c's sources hold now, and closes them. Somebody else may
-// go on writing to them: so no more is read than was there when it began.
+// silent is called by the poller when a process that has ended has a source less.
+func (c *child) silent() {
+	if c.held != nil && len(c.slots) <= 1 {
+		c.held.silent()
+	}
+}
+
+// drain hands over what c's sources hold now. Somebody else may go on writing to
+// them: so no more is read than was there when it began.
 func (p *poller) drain(c *child) {
-	for len(c.slots) > 1 {
-		i := c.slots[1]
+	for _, i := range c.slots[1:] {
 		s := p.at(i)
 		left, err := unix.IoctlGetInt(int(s.fd), unix.TIOCINQ)
 		for err == nil && left > 0 {
 			var n int
-			n, err = unix.Read(int(s.fd), p.buf[:min(left, len(p.buf))])
-			if err == syscall.EINTR {
-				err = nil
-				continue
-			}
-			if n <= 0 {
+			if n, err = p.take(s, left); n == 0 {
 				break
 			}
-			c.handler.Output(int(s.role), p.buf[:n])
 			left -= n
+		}
+	}
+}
+
+// finish hands over what c's descendants have written before they ended, and closes
+// the sources. One that is captured and that somebody still has is read to its end.
+func (p *poller) finish(c *child) {
+	p.drain(c)
+	for k := len(c.slots) - 1; k > 0; k-- {
+		i := c.slots[k]
+		s := p.at(i)
+		if c.capture(s.role) != nil {
+			if n, err := p.take(s, readSize); n > 0 || err == nil {
+				continue
+			}
 		}
 		p.closeSource(c, s, i)
 	}
+	c.silent()
 }

@@ -35,6 +35,15 @@ type Spec struct {
 
 	Files []*os.File // descriptors to pass, from 3 on
 
+	// Captures take what the process writes to the streams of their numbers, in the
+	// place of Handler.Output; nil: that has it.
+	Captures []Capture
+
+	// ID numbers the process among all of a HeldHost, over the lives of managers, and
+	// Note is what is kept of it for the manager that comes after this one.
+	ID   uint64
+	Note []byte
+
 	// Detach: started in its own session and left alone. Nothing is captured,
 	// nobody waits for it as a service, Exited is never called. It is still
 	// reaped when it ends while this program lives.
@@ -55,6 +64,23 @@ const (
 	Custom = 3 // the first custom stream; the next ones follow
 )
 
+// How what a process starts is known to be its own.
+const (
+	DescendantsByCgroup = "cgroup"      // each process has one
+	DescendantsByParent = "subreaper"   // orphans come to gaffer, and their environment and session are looked at
+	DescendantsByMark   = "environment" // GAFFER_INSTANCE in their environment, and their session
+)
+
+// Capture takes what a process writes to one of its streams. Its methods are called
+// by the goroutine that all processes share.
+type Capture interface {
+	// Take reads at most so many bytes from a descriptor that can be read, and does
+	// not wait for more. io.EOF: nobody can write to it any more.
+	Take(fd, most int) (int, error)
+	// End is called when there is nothing more to take.
+	End()
+}
+
 // Handler is told what happens to one process: Started once, then any number of
 // Output, then Exited once (never when detached). The calls never overlap. No
 // method may block: all processes share the goroutine that calls it.
@@ -73,6 +99,8 @@ type Exit struct {
 	Status int            // exit status; -1 when a signal ended it
 	Signal syscall.Signal // 0 when it exited
 	Core   bool           // a core file was written
+	Lost   bool           // nobody saw how it ended
+	later  bool           // of a lost one: the kernel may still tell
 	Time   time.Time      // when the main process's end was noticed
 
 	// Leftover counts the processes that the main process had started and that
@@ -82,6 +110,17 @@ type Exit struct {
 	// the kernel), after waiting for them for a while.
 	Stuck int
 }
+
+// Later says that how it ended may still become known: look again in LostAgain,
+// LostLooks times.
+func (e *Exit) Later() bool { return e.later }
+
+// How often, and how far apart, it is looked how a process has ended that somebody else
+// is to bury first.
+const (
+	LostLooks = 300
+	LostAgain = 10 * time.Millisecond
+)
 
 // Options of a Host. The zero value is good for an embedding program.
 type Options struct {
@@ -101,6 +140,7 @@ type Options struct {
 	Logger *slog.Logger // nil: discard
 
 	engine engine // for tests: which of the ways to do it, when several are there
+	parent int    // of a HeldHost: the program that holds its processes
 }
 
 // ErrClosed is what a closed Host or an ended Process answers.

@@ -147,6 +147,9 @@ func (s *sweeper) orphans(f families) []int {
 		return f.adopted(os.Getpid())
 	}
 	var all []int
+	if s.tree.parent != 0 { // it may be gone, and above us no more
+		all = f.adopted(s.tree.parent)
+	}
 	for _, pid := range ancestors() {
 		all = append(all, f.adopted(pid)...)
 	}
@@ -169,7 +172,8 @@ func (s *sweeper) newMatcher(endings []*ending) *matcher {
 	for _, e := range endings {
 		// While members are left, the number of a session is nobody's pid but its
 		// leader's: if there is such a process, it is another session by now.
-		if _, reused := readKin(e.child.PID()); !reused {
+		// One that its parent holds is not buried yet.
+		if k, there := readKin(e.child.PID()); !there || k.start == e.child.birth {
 			m.sessions[e.child.PID()] = e
 		}
 		if e.child.token != "" {

@@ -31,6 +31,7 @@ type tree struct {
 	cgroups *cgroups // nil: not in use
 	sweeper *sweeper
 
+	parent    int           // 0, or the program that orphans come to
 	adopting  bool          // orphans come to this program
 	subreaper bool          // because newTree asked for it
 	lists     bool          // the kernel keeps lists of children
@@ -45,6 +46,10 @@ type tree struct {
 func newTree(o Options, p *poller) (*tree, error) {
 	t := &tree{poller: p, log: o.Logger, living: map[int]struct{}{}, lists: haveChildLists()}
 	t.sweeper = &sweeper{tree: t, token: o.Token, alone: o.Alone}
+	if o.parent != 0 {
+		t.lookAt(o.parent)
+		return t, nil
+	}
 	if err := t.adopt(o.Subreaper); err != nil {
 		return nil, fmt.Errorf("subreaper: %w", err)
 	}
@@ -57,6 +62,19 @@ func newTree(o Options, p *poller) (*tree, error) {
 		t.cgroups = cgroups
 	}
 	return t, nil
+}
+
+// lookAt has orphans looked for among the children of another program, whose main
+// thread starts none either.
+func (t *tree) lookAt(parent int) {
+	t.parent = parent
+	if !t.lists {
+		return
+	}
+	pid := strconv.Itoa(parent)
+	if list, err := os.Open("/proc/" + pid + "/task/" + pid + "/children"); err == nil {
+		t.orphans = list
+	}
 }
 
 // adopt makes this program the parent of orphans, if asked, and finds their list
@@ -175,6 +193,17 @@ func (t *tree) leaf(spec *Spec) (*leaf, int) {
 	return l, fd
 }
 
+// descendants is how what a process starts is known to be its own.
+func (t *tree) descendants() string {
+	switch {
+	case t.cgroups != nil:
+		return DescendantsByCgroup
+	case t.orphans != nil:
+		return DescendantsByParent
+	}
+	return DescendantsByMark
+}
+
 // spawned notes how a start in that leaf went.
 func (t *tree) spawned(l *leaf, pid int, err error) {
 	if err != nil {
@@ -278,6 +307,12 @@ func (t *tree) kill(c *child) {
 
 // below are the descendants of c that are wanted.
 func (t *tree) below(c *child, wanted func(kin) bool) []kin {
+	c.mu.Lock()
+	gone := c.pidfd < 0
+	c.mu.Unlock()
+	if gone { // its number may be anybody's
+		return nil
+	}
 	var f families
 	if !t.lists {
 		f = readFamilies()

@@ -42,6 +42,7 @@ type vfork struct {
 	failed     uintptr // index of the call that failed in the child
 	errno      uintptr // why; 0: execve succeeded
 	pidfd      int32
+	sibling    bool // the child is this program's parent's
 }
 
 // vforkCalls starts a child that shares this program's memory and descriptor
@@ -67,6 +68,10 @@ func newVfork() *vfork {
 func (v *vfork) run(calls []call, cgroup int) (pid, pidfd, failed int, err syscall.Errno) {
 	v.clone.flags = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_FILES |
 		unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND
+	if v.sibling {
+		v.clone.flags |= unix.CLONE_PARENT
+		v.clone.exitSignal = 0 // the parent's own: the kernel allows no other
+	}
 	v.clone.cgroup = 0
 	if cgroup >= 0 {
 		v.clone.flags |= unix.CLONE_INTO_CGROUP

@@ -32,6 +32,7 @@ type vforker struct {
 	row   block
 	reset []uintptr // signals this program ignores, which a service should not
 	limit *unix.Rlimit
+	tried int // of siblings: the pidfd of the child that was tried, which its parent buries; 0: none
 
 	held     runtime.Pinner // v and fixed, for good
 	pinner   runtime.Pinner // the rest, during a start
@@ -51,8 +52,9 @@ type fixedArgs struct {
 	dot       [2]byte
 }
 
-func newVforker(null int, ignored []syscall.Signal, limit *unix.Rlimit) (spawner, error) {
+func newVforker(null int, ignored []syscall.Signal, limit *unix.Rlimit, sibling bool) (spawner, error) {
 	f := &vforker{v: newVfork(), null: null, fixed: new(fixedArgs), limit: limit}
+	f.v.sibling = sibling
 	for _, sig := range ignored {
 		f.reset = append(f.reset, uintptr(sig))
 	}
@@ -84,8 +86,12 @@ func (f *vforker) try() error {
 	_, pidfd, _, errno := f.v.run(calls, -1)
 	runtime.UnlockOSThread()
 	if pidfd >= 0 {
-		_, _ = reap(pidfd)
-		_ = unix.Close(pidfd)
+		if f.v.sibling {
+			f.tried = pidfd
+		} else {
+			_, _ = reap(pidfd)
+			_ = unix.Close(pidfd)
+		}
 	}
 	if errno != 0 {
 		return errno
@@ -126,7 +132,8 @@ func (f *vforker) spawn(l *launch) (pid, pidfd int, err error) {
 	return f.run(l)
 }
 
-// run starts the prepared child, and buries it again if it could not become the program.
+// run starts the prepared child, and buries it again if it could not become the
+// program, unless that is its parent's business.
 func (f *vforker) run(l *launch) (pid, pidfd int, err error) {
 	pid, pidfd, failed, errno := f.v.run(f.calls, l.cgroup)
 	runtime.KeepAlive(f)
@@ -136,9 +143,13 @@ func (f *vforker) run(l *launch) (pid, pidfd int, err error) {
 	if pidfd < 0 {
 		return 0, -1, l.spec.fault(stepFork, errno)
 	}
+	err = l.spec.fault(f.steps[failed], errno)
+	if f.v.sibling {
+		return pid, pidfd, err
+	}
 	_, _ = reap(pidfd)
 	_ = unix.Close(pidfd)
-	return 0, -1, l.spec.fault(f.steps[failed], errno)
+	return 0, -1, err
 }
 
 // rowFor returns a row for n descriptors: the usual one, or one for this start only.

@@ -2,7 +2,6 @@ package feed
 
 import (
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/gafferpm/gaffer"
@@ -13,12 +12,10 @@ const usualTail = 10
 
 // logQuery is what a request for logs asks for.
 type logQuery struct {
-	target       gaffer.Target
-	how          gaffer.OutputOptions
-	since, until time.Time // zero: no limit
-	grep         *regexp.Regexp
-	prefix, raw  bool
-	format       framing
+	target      gaffer.Target
+	how         gaffer.OutputOptions
+	prefix, raw bool
+	format      framing
 }
 
 // Logs serves GET /v1/logs: lines as text, as lines of JSON or as server-sent
@@ -33,11 +30,7 @@ func (f *Feed) Logs(w http.ResponseWriter, r *http.Request, c gaffer.Controller)
 		return err
 	}
 	defer done()
-	how := q.how
-	if q.filters() {
-		how.Tail = -1 // which of them are wanted shows only when they are read
-	}
-	output, err := c.Output(r.Context(), q.target, how)
+	output, err := c.Output(r.Context(), q.target, q.how)
 	if err != nil {
 		return err
 	}
@@ -47,7 +40,7 @@ func (f *Feed) Logs(w http.ResponseWriter, r *http.Request, c gaffer.Controller)
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	p := pump[gaffer.Output]{answer: a, format: q.format, stream: q.arrange(output), ends: q.how.NoFollow, put: q.putter()}
+	p := pump[gaffer.Output]{answer: a, format: q.format, stream: until(output, q.how.Until), ends: q.how.NoFollow, put: q.putter()}
 	if p.run(ctx) != nil && q.format == (text{}) {
 		a.cut() // text has no mark of its end that would be missing
 	}
@@ -68,34 +61,25 @@ func (q *logQuery) putter() func([]byte, gaffer.Output) ([]byte, error) {
 	}
 }
 
-func (q *logQuery) filters() bool {
-	return q.grep != nil || !q.since.IsZero() || !q.until.IsZero()
-}
-
-func (q *logQuery) wants(o *gaffer.Output) bool {
-	return (q.since.IsZero() || !o.Time.Before(q.since)) &&
-		(q.until.IsZero() || !o.Time.After(q.until)) &&
-		(q.grep == nil || q.grep.Match(o.Data))
-}
-
 func readLogQuery(r *http.Request) (*logQuery, error) {
-	p := query(r, "target", "stream", "tail", "follow", "since", "until", "grep", "prefix", "raw")
+	p := query(r, "target", "stream", "tail", "follow", "since", "until", "grep", "text", "field", "after", "gone", "prefix", "raw")
 	now := time.Now()
-	q := &logQuery{
-		target: p.target(),
-		since:  p.moment("since", now), until: p.moment("until", now),
-		grep:   p.expression("grep"),
-		prefix: p.truth("prefix", false), raw: p.truth("raw", false),
+	q := &logQuery{target: p.target(), prefix: p.truth("prefix", false), raw: p.truth("raw", false)}
+	q.how = gaffer.OutputOptions{
+		Labels: p.labels(), NoFollow: !p.truth("follow", false), Gone: p.truth("gone", false),
+		Since: p.moment("since", now), Until: p.moment("until", now), Grep: p.expression("grep"), Fields: p.values["field"],
 	}
+	q.how.Text, _ = p.one("text")
+	q.how.After, _ = p.one("after")
 	usual := usualTail
-	if q.filters() {
+	if q.chooses() || !q.how.Since.IsZero() || !q.how.Until.IsZero() {
 		usual = -1
 	}
-	q.how = gaffer.OutputOptions{Labels: p.labels(), Tail: p.tail(usual), NoFollow: !p.truth("follow", false)}
-	if !q.until.IsZero() && !q.until.After(now) {
+	q.how.Tail = p.tail(usual)
+	if !q.how.Until.IsZero() && !q.how.Until.After(now) {
 		q.how.NoFollow = true
 	}
-	if !q.since.IsZero() && !q.until.IsZero() && q.until.Before(q.since) {
+	if !q.how.Since.IsZero() && !q.how.Until.IsZero() && q.how.Until.Before(q.how.Since) {
 		p.fault("until", "is before since")
 	}
 	if err := p.err(); err != nil {
@@ -117,7 +101,12 @@ func (p *params) onlyText(q *logQuery) {
 	if q.prefix {
 		p.fault("prefix", "only text has one")
 	}
-	if q.raw && q.grep != nil {
-		p.fault("grep", "raw output has no lines")
+	if q.raw && q.chooses() {
+		p.fault("raw", "raw output has no lines that grep, text or field could choose")
 	}
+}
+
+// chooses says that lines are chosen by what is in them.
+func (q *logQuery) chooses() bool {
+	return q.how.Grep != "" || q.how.Text != "" || len(q.how.Fields) > 0
 }

@@ -12,7 +12,7 @@ import (
 // appendOutput appends what json.Marshal makes of an output, which for the lines
 // of a chatty process takes ten times as long.
 func appendOutput(b []byte, o *gaffer.Output) ([]byte, error) {
-	if !plain([]byte(o.Name)) || !plain([]byte(o.Label)) || !utf8.Valid(o.Data) || o.Time.Year() < 0 || o.Time.Year() > 9999 {
+	if !plain([]byte(o.Name)) || !plain([]byte(o.Label)) || !plain([]byte(o.Cursor)) || !utf8.Valid(o.Data) || o.Time.Year() < 0 || o.Time.Year() > 9999 {
 		own := *o // that of the caller stays on its stack
 		data, err := json.Marshal(own)
 		return append(b, data...), err
@@ -30,6 +30,11 @@ func appendOutput(b []byte, o *gaffer.Output) ([]byte, error) {
 	b = append(b, '"')
 	if o.Partial {
 		b = append(b, `,"partial":true`...)
+	}
+	if o.Cursor != "" {
+		b = append(b, `,"cursor":"`...)
+		b = append(b, o.Cursor...)
+		b = append(b, '"')
 	}
 	b = append(b, `,"data":"`...)
 	b = appendQuoted(b, o.Data)

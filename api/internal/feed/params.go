@@ -165,19 +165,15 @@ func (p *params) moment(name string, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// expression is a regular expression; nil when it is not given.
-func (p *params) expression(name string) *regexp.Regexp {
-	value, given := p.one(name)
-	if !given {
-		return nil
-	}
+// expression is a regular expression; empty when it is not given.
+func (p *params) expression(name string) string {
+	value, _ := p.one(name)
 	if len(value) > longestExpression {
 		p.fault(name, "longer than %d bytes", longestExpression)
-		return nil
+		return ""
 	}
-	re, err := regexp.Compile(value)
-	if err != nil {
+	if _, err := regexp.Compile(value); err != nil {
 		p.fault(name, "%v", err)
 	}
-	return re
+	return value
 }

@@ -146,7 +146,7 @@ func FuzzQuery(f *testing.F) {
 			if !refused(err) {
 				t.Errorf("logs: %v", err)
 			}
-		} else if l.target.Check() != nil || l.how.Tail < -1 || l.format == nil || l.raw && l.how.Raw && l.grep != nil {
+		} else if l.target.Check() != nil || l.how.Tail < -1 || l.format == nil || l.how.Raw && l.chooses() {
 			t.Errorf("logs: %+v", l)
 		}
 	})

@@ -62,6 +62,44 @@ func Find(pid int) (Relative, bool) {
 // Family lists the living descendants of the harness, parents before children,
 // split into supervisors and children of the benchmark by what they execute.
 func Family(child string) (supervisors, children []Relative) {
+	kids := byParent()
+	todo := []int{os.Getpid()}
+	for len(todo) > 0 {
+		next := kids[todo[0]]
+		todo = todo[1:]
+		for _, r := range next {
+			todo = append(todo, r.PID)
+			switch exe := r.program(); exe {
+			case "":
+			case child:
+				children = append(children, r)
+			default:
+				supervisors = append(supervisors, r)
+			}
+		}
+	}
+	return supervisors, children
+}
+
+// Same lists a process and its children that execute the same program, which are parts
+// of it.
+func Same(pid int) (all []Relative) {
+	first, ok := Find(pid)
+	program := first.program()
+	if !ok || program == "" {
+		return nil
+	}
+	all = []Relative{first}
+	for _, r := range byParent()[pid] {
+		if r.program() == program {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// byParent are all processes of the machine.
+func byParent() map[int][]Relative {
 	kids := make(map[int][]Relative)
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
@@ -71,23 +109,19 @@ func Family(child string) (supervisors, children []Relative) {
 			}
 		}
 	}
-	todo := []int{os.Getpid()}
-	for len(todo) > 0 {
-		next := kids[todo[0]]
-		todo = todo[1:]
-		for _, r := range next {
-			todo = append(todo, r.PID)
-			exe, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(r.PID), "exe"))
-			switch {
-			case r.state == 'Z' || r.state == 'X' || err != nil:
-			case exe == child:
-				children = append(children, r)
-			default:
-				supervisors = append(supervisors, r)
-			}
-		}
+	return kids
+}
+
+// program is what it executes; nothing of one that has ended.
+func (r Relative) program() string {
+	if r.state == 'Z' || r.state == 'X' {
+		return ""
 	}
-	return supervisors, children
+	exe, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(r.PID), "exe"))
+	if err != nil {
+		return ""
+	}
+	return exe
 }
 
 // Handle opens a pidfd of r and makes sure that it is still the same process.

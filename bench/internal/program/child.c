@@ -7,11 +7,14 @@
 //
 //   child sleep SLOT BOARD   note the start, wait for SIGTERM, note it, exit 0
 //   child exit  SLOT BOARD   note the start, exit 0
+//   child N     SLOT BOARD   note the start, write N lines of 100 bytes, the last of
+//                            which begins with LAST, then as sleep
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,6 +39,25 @@ static uint64_t now(void) {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+enum { LINE = 100, BLOCK = 40 }; // 4,000 bytes at a time, as stdio would
+
+// speak writes so many lines.
+static void speak(unsigned long lines) {
+	static char block[BLOCK * LINE];
+	memset(block, 'x', sizeof block);
+	for (int i = 1; i <= BLOCK; i++) block[i * LINE - 1] = '\n';
+	while (lines) {
+		unsigned long n = lines < BLOCK ? lines : BLOCK;
+		lines -= n;
+		if (!lines) memcpy(block + (n - 1) * LINE, "LAST", 4);
+		for (size_t at = 0; at < n * LINE;) {
+			ssize_t w = write(1, block + at, n * LINE - at);
+			if (w < 0) _exit(104);
+			at += (size_t)w;
+		}
+	}
 }
 
 static void asked(int sig) {
@@ -68,5 +90,6 @@ int main(int argc, char **argv) {
 	__atomic_add_fetch(&board->started, 1, __ATOMIC_SEQ_CST);
 
 	if (argv[1][0] == 'e') return 0;
+	if (argv[1][0] >= '0' && argv[1][0] <= '9') speak(strtoul(argv[1], 0, 10));
 	for (;;) pause();
 }

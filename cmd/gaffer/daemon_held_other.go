@@ -1,0 +1,33 @@
+//go:build !linux
+
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/api"
+)
+
+// Elsewhere services are the manager's own, and what they write is in memory.
+
+type link struct{}
+
+type logFiles struct{}
+
+func (d *daemon) openLink(context.Context) error { return nil }
+func (d *daemon) openLogs(context.Context) error { return nil }
+func (d *daemon) openHost(context.Context) error { return nil }
+func (d *daemon) adopt(context.Context) error    { return nil }
+func (d *daemon) adopted() map[uint64]bool       { return nil }
+func (d *daemon) outlived(*gaffer.Options)       {}
+func (d *daemon) resumes() bool                  { return false }
+func (d *daemon) sameLife() bool                 { return false }
+func (d *daemon) lookAhead()                     {}
+func (d *daemon) leave(string)                   {}
+func (d *daemon) closeLink(error)                {}
+func (d *daemon) upgrade(string) error           { return errors.ErrUnsupported }
+func (d *daemon) upgraded() *api.Upgraded        { return nil }
+func (d *daemon) tellReady()                     {}
+func (d *daemon) tellService(string)             {}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"github.com/gafferpm/gaffer/internal/holder"
+)
+
+// The roles of this program that are no commands: who runs the daemon starts them, with
+// arguments of their own. They are told apart before anything else is looked at, since
+// two of them are to stay small.
+const (
+	roleHolder  = "holder"
+	roleManager = "manager"
+	roleSpawner = "spawner"
+)
+
+// canHold says that the daemon's services can be another process's.
+const canHold = true
+
+// play plays the role that the arguments name, if they name one, and returns the exit
+// status.
+func play(args []string) (status int, played bool) {
+	if len(args) < 3 || args[0] != "daemon" {
+		return 0, false
+	}
+	switch args[1] {
+	case roleSpawner:
+		fd, err := strconv.Atoi(args[2])
+		if err == nil {
+			err = runAside(func() error { return holder.RunSpawner(fd) })
+		}
+		return ended(roleSpawner, err), true
+	case roleHolder:
+		return playHolder(args[2:]), true
+	case roleManager:
+		return execute(args[2:]), true
+	}
+	return 0, false
+}
+
+// playHolder wants the descriptor of who waits for the daemon, or 0, and the arguments
+// of the daemon.
+func playHolder(args []string) int {
+	if len(args) < 2 {
+		return ended(roleHolder, fmt.Errorf("it is started by gaffer daemon"))
+	}
+	starter, err := strconv.Atoi(args[0])
+	if err != nil {
+		return ended(roleHolder, err)
+	}
+	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
+	return holder.Run(holder.Options{
+		Manager: append(append([]string{"daemon", roleManager}, args[1:]...), "--holder-fd"),
+		Spawner: []string{"daemon", roleSpawner},
+		Starter: starter,
+		Logger:  slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", roleHolder),
+	})
+}
+
+func ended(role string, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(os.Stderr, "gaffer: %s: %v\n", role, err)
+	return exitError
+}
+
+// runAside runs f on a thread that is not the main one.
+func runAside(f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return <-done
+}
+
+// becomeHolder makes this process the holder of the daemon with these arguments. It
+// returns only if it can't.
+func becomeHolder(starter int, args []string) error {
+	argv := append([]string{"gaffer", "daemon", roleHolder, strconv.Itoa(starter)}, args...)
+	if starter > 0 {
+		if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(starter), syscall.F_SETFD, 0); errno != 0 {
+			return fmt.Errorf("descriptor %d: %w", starter, errno)
+		}
+	}
+	err := syscall.Exec("/proc/self/exe", argv, os.Environ())
+	return fmt.Errorf("holder: %w", err)
+}

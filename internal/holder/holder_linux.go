@@ -1,0 +1,293 @@
+package holder
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gafferpm/gaffer/internal/proc"
+)
+
+// Options say how a holder is to be.
+type Options struct {
+	// Manager are the arguments of the manager, whose last one is to be the number of
+	// the descriptor that leads to the holder.
+	Manager []string
+	// Spawner are those of the spawner, likewise.
+	Spawner []string
+	// Starter is the descriptor of who waits for the daemon; 0: nobody.
+	Starter int
+	Logger  *slog.Logger
+}
+
+// holder is the holder's life. All fields belong to the goroutine of its loop; the
+// others give it what they have through its inbox.
+type holder struct {
+	opts   Options
+	log    *slog.Logger
+	inbox  chan func()
+	exits  *exits
+	binary *os.File // what managers and spawners are started from
+	path   string   // by which that was named
+
+	services map[uint64]*service
+	pids     map[int]uint64 // of those that are not buried
+	manager  *manager       // nil: none runs
+	spawner  *spawnerProc   // nil: none runs
+	epoch    uint32
+	begun    bool // a manager was ready once
+	failures int  // managers in a row that did not live for long
+	last     string
+	since    time.Time // when that was
+	stops    int
+	upgrade  *upgrading
+	upgraded *Upgraded
+
+	outside outside
+	status  int
+	done    bool
+}
+
+const (
+	// longLife is how long a manager has to live for its end to be a new misfortune.
+	longLife = 10 * time.Second
+	// firstPause and longestPause are between managers that don't live for long; the
+	// first that ends is replaced at once.
+	firstPause   = 100 * time.Millisecond
+	longestPause = 10 * time.Second
+	// beat is how often the manager is asked whether it is alive, and beats how often in
+	// a row it may not answer.
+	beat  = 15 * time.Second
+	beats = 2
+)
+
+// Keys of what is watched beside services, whose keys are their ids, which never
+// get that large.
+const (
+	keyManager = 1<<63 + iota
+	keySpawner
+)
+
+// Run is the life of the holder. It returns the daemon's exit status. It must be
+// called while the calling goroutine has the main thread to itself, so that what is
+// started here is never on the list on which the kernel puts orphans.
+func Run(o Options) int {
+	h := &holder{
+		opts: o, log: o.Logger, inbox: make(chan func(), 64),
+		services: map[uint64]*service{}, pids: map[int]uint64{},
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := h.open(); err != nil {
+			fmt.Fprintf(os.Stderr, "gaffer: holder: %v\n", err)
+			h.outside.tellStarter("error holder: " + err.Error())
+			h.status = 1
+			return
+		}
+		h.loop()
+	}()
+	<-done
+	return h.status
+}
+
+func (h *holder) now() time.Time { return time.Now() }
+
+func (h *holder) post(f func()) { h.inbox <- f }
+
+func (h *holder) open() error {
+	h.outside.open(h.opts.Starter)
+	lowerOOMScore()
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("subreaper: %w", err)
+	}
+	var err error
+	if h.exits, err = newExits(func(key uint64) { h.post(func() { h.ended(key) }) }); err != nil {
+		return err
+	}
+	if err := h.openBinary(); err != nil {
+		return err
+	}
+	h.listen()
+	go watchOrphans(func() { h.post(h.bury) })
+	h.startSpawner()
+	h.startManager()
+	nameProgram()
+	proc.DropProgramPages()
+	return nil
+}
+
+// openBinary keeps this program as it is now: what is installed in its place meanwhile
+// is nobody's business before an upgrade.
+func (h *holder) openBinary() (err error) {
+	if h.path, err = os.Executable(); err != nil {
+		return err
+	}
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h.binary, err = outOfTheWay(int(f.Fd()))
+	return err
+}
+
+// outOfTheWay is a copy of a descriptor whose number is none that a child gets, and so
+// still leads to the same in the child that is about to execute it.
+func outOfTheWay(fd int) (*os.File, error) {
+	const high = 200
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, high)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(n), "binary"), nil
+}
+
+func (h *holder) loop() {
+	pulse := time.NewTicker(h.outside.beat())
+	defer pulse.Stop()
+	for !h.done {
+		select {
+		case f := <-h.inbox:
+			f()
+		case <-pulse.C:
+			h.ping()
+		}
+	}
+}
+
+// ended: something that is watched has.
+func (h *holder) ended(key uint64) {
+	switch key {
+	case keyManager:
+		if h.manager != nil {
+			h.manager.exited = true
+			h.managerEnded()
+		}
+	case keySpawner:
+		if h.spawner != nil {
+			h.spawner.exited = true
+			h.spawnerEnded()
+		}
+	default:
+		if s := h.services[key]; s != nil {
+			h.serviceEnded(s)
+		}
+	}
+}
+
+// bury reaps strangers: orphans that came to this program and have ended.
+func (h *holder) bury() {
+	starting := h.spawner != nil && len(h.spawner.orders) > 0
+	proc.BuryChildren(func(pid int, orphan bool) bool {
+		_, held := h.pids[pid]
+		ours := h.manager != nil && pid == h.manager.pid || h.spawner != nil && pid == h.spawner.pid
+		return !held && !ours && (orphan || !starting)
+	})
+}
+
+// say tells the manager, if there is one that listens.
+func (h *holder) say(f *frame) {
+	if m := h.manager; m != nil && m.greeted {
+		f.epoch = m.epoch
+		m.line.send(f)
+	}
+}
+
+// welcome answers a manager's greeting: who it is, and what there is.
+func (h *holder) welcome(m *manager, protocol string) {
+	if protocol != Protocol {
+		m.line.send(&frame{kind: kindRefused, body: fmt.Appendf(nil, "the running holder speaks protocol %s, this program %s", Protocol, protocol)})
+		return
+	}
+	body, err := json.Marshal(Welcome{
+		Protocol: Protocol, Epoch: m.epoch, PID: os.Getpid(), First: m.epoch == 1, Stops: h.stops, Last: h.last, Since: h.since, Upgrade: h.upgraded,
+	})
+	if err != nil {
+		h.log.Error("welcome", "reason", err)
+		return
+	}
+	m.greeted = true
+	m.line.send(&frame{kind: kindWelcome, epoch: m.epoch, body: body})
+	for _, s := range h.services {
+		m.line.send(s.held(m.epoch))
+	}
+	m.line.send(&frame{kind: kindListed, epoch: m.epoch})
+}
+
+// heard is what a manager says.
+func (h *holder) heard(m *manager, f *frame) {
+	defer func() { closeAll(f.fds) }() // but for those that somebody has taken
+	if f.kind == kindHello {
+		h.greet(m, string(f.body))
+		return
+	}
+	if m != h.manager || f.epoch != m.epoch {
+		return // of one that was given up, and has woken up since
+	}
+	s := h.services[f.id]
+	switch f.kind {
+	case kindStart:
+		h.start(f)
+	case kindHold:
+		h.hold(f)
+	case kindReap:
+		if s != nil {
+			h.reap(s)
+		}
+	case kindForget:
+		if s != nil {
+			h.forget(s)
+		}
+	case kindTell:
+		h.tell(m, f.body)
+	case kindOver:
+		status := int(f.number)
+		m.over = &status
+		f.fds = nil // the lock is kept until this program ends
+	case kindAlive:
+		m.missed = 0
+		h.outside.tellService("WATCHDOG=1")
+	case kindUpgrade:
+		h.beginUpgrade(f)
+	}
+}
+
+func (h *holder) tell(m *manager, body []byte) {
+	if len(body) == 0 {
+		return
+	}
+	text := string(body[1:])
+	switch body[0] {
+	case tellService:
+		h.outside.tellService(text)
+	case tellStarter:
+		h.outside.tellStarter(text)
+	case tellReady:
+		h.begun, m.ready = true, true
+		h.ping()
+		h.outside.closeStarter()
+		h.upgradeReady()
+	}
+}
+
+// hold takes what another holder has held.
+func (h *holder) hold(f *frame) {
+	held, err := parseHeld(f)
+	if err != nil || h.services[f.id] != nil || held.PIDFD < 0 {
+		return
+	}
+	f.fds = nil // they are the service's now
+	h.took(&service{id: f.id, pid: held.PID, pidfd: held.PIDFD, keep: held.Keep})
+}
+
+// stop is asked for from outside: the first time everything is to be stopped, then
+// what has not stopped is to be killed.
+func (h *holder) stop(why string) {
+	h.stops++
+	h.say(&frame{kind: kindStop, number: int64(h.stops), body: []byte(why)})
+}

@@ -1,0 +1,131 @@
+package holder
+
+import (
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gafferpm/gaffer/internal/proc"
+)
+
+// outside is who has started the daemon: a service manager, which wants to be told how
+// it is, somebody who waits until it is ready, or nobody.
+type outside struct {
+	notify  *net.UnixConn
+	starter *os.File
+	sockets []*os.File // that the service manager has opened
+	names   string     // of them
+}
+
+func (o *outside) open(starter int) {
+	if starter > 0 {
+		syscall.CloseOnExec(starter)
+		o.starter = os.NewFile(uintptr(starter), "starter")
+	}
+	if name := os.Getenv("NOTIFY_SOCKET"); name != "" {
+		if c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"}); err == nil {
+			o.notify = c
+		}
+	}
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		return
+	}
+	const first = 3
+	for fd := first; fd < first+n; fd++ {
+		syscall.CloseOnExec(fd)
+		o.sockets = append(o.sockets, os.NewFile(uintptr(fd), "socket"))
+	}
+	o.names = os.Getenv("LISTEN_FDNAMES")
+}
+
+// environ is the manager's environment: what the service manager says is for this
+// program, but for the sockets.
+func (o *outside) environ() []string {
+	env := without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+	if len(o.sockets) > 0 {
+		env = append(env, "LISTEN_FDS="+strconv.Itoa(len(o.sockets)), "LISTEN_FDNAMES="+o.names)
+	}
+	return env
+}
+
+func (o *outside) listeners() []*os.File { return o.sockets }
+
+func (o *outside) tellService(lines string) {
+	if o.notify != nil {
+		_, _ = o.notify.Write([]byte(lines)) // who does not listen is not to be told
+	}
+}
+
+func (o *outside) tellStarter(line string) {
+	if o.starter != nil {
+		_, _ = o.starter.WriteString(strings.TrimSuffix(line, "\n") + "\n")
+	}
+}
+
+func (o *outside) closeStarter() {
+	if o.starter != nil {
+		_ = o.starter.Close()
+		o.starter = nil
+	}
+}
+
+// listen hears signals: those that stop, and the one that has the files applied. The
+// others that could end a program mean nothing here.
+func (h *holder) listen() {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP,
+		syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2)
+	go func() {
+		for s := range signals {
+			switch s {
+			case syscall.SIGTERM, syscall.SIGINT:
+				h.post(func() { h.stop(signalName(s)) })
+			case syscall.SIGQUIT: // at once
+				h.post(func() {
+					h.stop(signalName(s))
+					h.stop(signalName(s))
+				})
+			case syscall.SIGHUP:
+				h.post(func() { h.say(&frame{kind: kindReload}) })
+			}
+		}
+	}()
+}
+
+func signalName(s os.Signal) string { return proc.SignalName(s.(syscall.Signal)) }
+
+// beat is how often the manager is asked whether it is alive: often enough for the
+// service manager's watchdog, if there is one.
+func (o *outside) beat() time.Duration {
+	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	pid := os.Getenv("WATCHDOG_PID")
+	if o.notify == nil || err != nil || usec <= 0 || pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return beat
+	}
+	return min(beat, max(time.Duration(usec)*time.Microsecond/2, time.Millisecond))
+}
+
+// betweenDeaths is how long the deaths of children go unheard after one of them: they
+// come in crowds.
+const betweenDeaths = 100 * time.Millisecond
+
+// watchOrphans has orphans buried soon after they have ended.
+func watchOrphans(bury func()) {
+	deaths := make(chan os.Signal, 1)
+	for {
+		signal.Notify(deaths, unix.SIGCHLD)
+		if proc.HaveOrphans() { // as somebody may have died unheard
+			bury()
+		}
+		<-deaths
+		signal.Stop(deaths)
+		time.Sleep(betweenDeaths)
+	}
+}

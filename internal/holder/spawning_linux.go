@@ -1,0 +1,230 @@
+package holder
+
+import (
+	"encoding/json"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gafferpm/gaffer/internal/proc"
+)
+
+// spawnerProc is the spawner, and what it was asked for. It belongs to the holder's loop.
+type spawnerProc struct {
+	line   *line
+	pid    int
+	pidfd  int
+	orders []*ordered // in order; the first is being carried out
+	exited bool
+	silent bool // nothing more comes from it
+}
+
+// ordered is a start that was asked for.
+type ordered struct {
+	id     uint64
+	detach bool
+	keep   []proc.Kept
+}
+
+func (o *ordered) close() {
+	for _, k := range o.keep {
+		_ = unix.Close(k.FD)
+	}
+}
+
+// launched is a child that speaks with this program.
+type launched struct {
+	line  *line
+	pid   int
+	pidfd int
+}
+
+// launch starts the program again, with these arguments and the number of the
+// descriptor that leads here, which comes after the extra ones.
+func (h *holder) launch(args []string, env []string, extra []*os.File) (*launched, error) {
+	ours, theirs, err := newPair()
+	if err != nil {
+		return nil, err
+	}
+	end := os.NewFile(uintptr(theirs), "line")
+	defer end.Close()
+	files := append([]*os.File{os.Stdin, os.Stdout, os.Stderr}, extra...)
+	files = append(files, end)
+	pidfd := -1
+	args = append(append([]string{"gaffer"}, args...), strconv.Itoa(len(files)-1))
+	p, err := os.StartProcess("/proc/self/fd/"+strconv.Itoa(int(h.binary.Fd())), args, &os.ProcAttr{
+		Env: env, Files: files,
+		Sys: &unix.SysProcAttr{Setpgid: true, PidFD: &pidfd}, // what a terminal sends is for the holder
+	})
+	if err == nil && pidfd < 0 {
+		pidfd, err = unix.PidfdOpen(p.Pid, 0)
+	}
+	if err != nil {
+		ours.close()
+		return nil, err
+	}
+	l := &launched{ours, p.Pid, pidfd}
+	l.pidfd, err = unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
+	_ = p.Release()
+	return l, err
+}
+
+func (h *holder) startSpawner() {
+	l, err := h.launch(h.opts.Spawner, os.Environ(), nil)
+	if err == nil {
+		err = h.exits.watch(l.pidfd, keySpawner)
+	}
+	if err != nil {
+		h.log.Error("spawner", "reason", err)
+		time.AfterFunc(firstPause, func() { h.post(h.startSpawnerIfNone) })
+		return
+	}
+	s := &spawnerProc{line: l.line, pid: l.pid, pidfd: l.pidfd}
+	h.spawner = s
+	go func() {
+		for {
+			f, err := l.line.receive()
+			if err != nil {
+				h.post(func() {
+					s.silent = true
+					h.spawnerEnded()
+				})
+				return
+			}
+			h.post(func() { h.born(s, &f) })
+		}
+	}()
+}
+
+func (h *holder) startSpawnerIfNone() {
+	if h.spawner == nil && !h.done {
+		h.startSpawner()
+	}
+}
+
+// start passes an order on to the spawner.
+func (h *holder) start(f *frame) {
+	o, err := parseOrder(f)
+	if err == nil && h.spawner == nil {
+		err = errNoSpawner
+	}
+	if err == nil && h.services[f.id] != nil {
+		err = unix.EEXIST
+	}
+	if err != nil {
+		h.failed(f.id, proc.FaultOf(err))
+		return
+	}
+	at := len(f.fds) - len(o.keep)
+	waits := &ordered{id: f.id, detach: f.number != 0}
+	for i, stream := range o.keep {
+		waits.keep = append(waits.keep, proc.Kept{Stream: stream, FD: f.fds[at+i]})
+	}
+	o.keep = nil
+	theirs := f.fds[:at]
+	f.fds = theirs // the others are kept
+	h.spawner.orders = append(h.spawner.orders, waits)
+	h.spawner.line.send(&frame{kind: kindSpawn, id: f.id, body: o.append(nil), fds: theirs})
+}
+
+type spawnerError string
+
+func (e spawnerError) Error() string { return string(e) }
+
+const errNoSpawner = spawnerError("the spawner has ended, and is started again")
+
+func (h *holder) failed(id uint64, fault proc.Fault) {
+	body, _ := json.Marshal(fault) // it has only text and a number
+	h.say(&frame{kind: kindFailed, id: id, body: body})
+}
+
+// born is the spawner's answer.
+func (h *holder) born(s *spawnerProc, f *frame) {
+	if s != h.spawner || len(s.orders) == 0 || s.orders[0].id != f.id {
+		for _, fd := range f.fds {
+			proc.BuryPidfd(fd)
+		}
+		closeAll(f.fds)
+		return
+	}
+	o := s.orders[0]
+	s.orders = s.orders[1:]
+	if f.kind != kindBorn || len(f.fds) == 0 {
+		for _, fd := range f.fds {
+			proc.BuryPidfd(fd)
+		}
+		closeAll(f.fds)
+		o.close()
+		h.say(&frame{kind: kindFailed, id: f.id, body: f.body})
+		return
+	}
+	h.bornAs(o, int(f.number), f.fds[0])
+}
+
+func (h *holder) bornAs(o *ordered, pid, pidfd int) {
+	h.say(&frame{kind: kindStarted, id: o.id, number: int64(pid), fds: []int{pidfd}})
+	if o.detach {
+		o.close()
+		_ = unix.Close(pidfd)
+		return
+	}
+	h.took(&service{id: o.id, pid: pid, pidfd: pidfd, keep: o.keep})
+}
+
+// spawnerEnded is called when the spawner has ended and when nothing more comes from
+// it: when both are so, what it had begun is looked for, and the next one is started.
+func (h *holder) spawnerEnded() {
+	s := h.spawner
+	if s == nil || !s.exited || !s.silent {
+		return
+	}
+	h.exits.forget(s.pidfd)
+	proc.BuryPidfd(s.pidfd)
+	_ = unix.Close(s.pidfd)
+	s.line.close()
+	h.spawner = nil
+	if h.done {
+		return
+	}
+	h.log.Warn("the spawner has ended; it is started again", "pid", s.pid, "orders", len(s.orders))
+	if len(s.orders) > 0 {
+		if pid, pidfd := h.findBorn(); pid != 0 {
+			h.bornAs(s.orders[0], pid, pidfd)
+			s.orders = s.orders[1:]
+		}
+	}
+	for _, o := range s.orders {
+		o.close()
+		h.failed(o.id, proc.FaultOf(errNoSpawner))
+	}
+	h.startSpawner()
+}
+
+const (
+	bornLooks = 2000
+	bornAgain = time.Millisecond
+)
+
+// findBorn finds the child that a spawner has made and not told of any more. Until it
+// has become its program it can't be told from nothing: it is waited for.
+func (h *holder) findBorn() (pid, pidfd int) {
+	for range bornLooks {
+		pid := proc.FindChild(func(pid int) bool {
+			_, held := h.pids[pid]
+			return !held && (h.manager == nil || pid != h.manager.pid)
+		})
+		if pid == 0 {
+			return 0, -1
+		}
+		if !proc.IsThisProgram(pid) {
+			if pidfd, err := unix.PidfdOpen(pid, 0); err == nil {
+				return pid, pidfd
+			}
+			return 0, -1
+		}
+		time.Sleep(bornAgain)
+	}
+	return 0, -1
+}

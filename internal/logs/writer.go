@@ -1,0 +1,641 @@
+//go:build linux
+
+package logs
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// markEvery is how exact the times of what is written without a pause are.
+	markEvery = 10 * time.Millisecond
+	// waitingBytes is how much of a stream waits in memory while it can't be written.
+	waitingBytes = 256 << 10
+	// tryAgain is how long a stream that can't be written is left alone.
+	tryAgain = time.Second
+	// roomyPipe is what a pipe gets that was found fuller than fullPipe: so much can a
+	// service write while nobody reads.
+	roomyPipe = 1 << 20
+	fullPipe  = 48 << 10
+)
+
+// Writer is a stream of a slot, over all the processes that are in it one after the
+// other. end may be read by anybody; mu guards the rest, and is held by the goroutine
+// that takes for as long as that takes.
+type Writer struct {
+	store   *Store
+	source  source
+	dir     string
+	limit   atomic.Pointer[Limits]
+	end     atomic.Int64 // where the stream ends
+	lost    atomic.Int64 // bytes that could not be kept
+	blocked atomic.Int64 // nanoseconds that processes may have had to wait
+	failing atomic.Bool
+
+	mu      sync.Mutex
+	log     int // descriptor of the current file; -1: it is not open
+	index   *os.File
+	base    int64 // of the current file, in the stream
+	size    int64 // of the current file
+	marks   int64 // size of its index
+	known   bool  // base and size are
+	marked  int64 // time of the latest mark
+	by      *Capture
+	last    uint64 // id of the process that has written last
+	placing int64  // where the bytes begin that are being placed
+	midline bool
+	unsure  bool   // whether midline is true has to be looked up
+	pending []byte // read, and not to be written just now
+	dropped int64  // bytes after pending that were not kept
+	retry   time.Time
+}
+
+// Capture is what one process writes to a stream. It is a proc.Capture.
+type Capture struct {
+	w     *Writer
+	id    uint64
+	roomy bool // its pipe is as large as it may get
+	ended bool
+	room  int   // of its pipe; 0: not known yet
+	taken int64 // when something was read last, or could have been
+}
+
+// Process is what the process of an id writes to the stream. since is until when it was
+// read before, zero for now.
+func (w *Writer) Process(id uint64, since time.Time) *Capture {
+	if since.IsZero() {
+		since = time.Now()
+	}
+	return &Capture{w: w, id: id, taken: since.UnixNano()}
+}
+
+// found notes how full the pipe was.
+func (c *Capture) found(fd, n int) {
+	now := time.Now().UnixNano()
+	if c.room == 0 {
+		c.room, _ = unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	}
+	// In the last page there may be no room for what was to be written next.
+	if c.room > 0 && n > c.room-os.Getpagesize() && now > c.taken {
+		c.w.blocked.Add(now - c.taken)
+	}
+	c.taken = now
+	if n >= fullPipe && !c.roomy {
+		c.roomy = true
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, roomyPipe) // it may be forbidden
+		c.room = 0
+	}
+}
+
+// Take reads at most so many bytes from a descriptor that can be read, and keeps them.
+// It returns io.EOF at the end. What can't be kept is lost, and counted: the service
+// goes on.
+func (c *Capture) Take(fd, most int) (int, error) {
+	w := c.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 {
+		if more, err := ahead(fd); !more {
+			return 0, err
+		}
+	}
+	c.found(fd, n)
+	if !w.ready() {
+		return w.takeIntoMemory(fd)
+	}
+	c.begin()
+	if n = min(n, most, stagingSize); n < nonceSize {
+		n, err = w.splice(fd)
+	} else {
+		n, err = w.takeStaged(fd, n)
+	}
+	if n > 0 {
+		w.store.changed(w)
+	}
+	return n, err
+}
+
+// ahead says whether there is something to read after all; io.EOF: there will be no more.
+func ahead(fd int) (bool, error) {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	if _, err := unix.Poll(fds, 0); err != nil {
+		return false, nil
+	}
+	switch {
+	case fds[0].Revents&unix.POLLIN != 0:
+		return true, nil
+	case fds[0].Revents != 0:
+		return false, io.EOF
+	}
+	return false, nil
+}
+
+// ready opens the files, and writes what has had to wait. It is false when that can't
+// be done just now.
+func (w *Writer) ready() bool {
+	if w.failing.Load() && time.Now().Before(w.retry) {
+		return false
+	}
+	return w.flush(false)
+}
+
+// flush writes what has had to wait. last says that there will be no other time.
+func (w *Writer) flush(last bool) bool {
+	nothing := len(w.pending) == 0 && w.dropped == 0
+	if nothing && (last || w.log >= 0) {
+		return true
+	}
+	err := w.open()
+	if err == nil && len(w.pending) > 0 {
+		if err = w.place(w.pending); err != nil { // some of it is there
+			w.pending = w.pending[min(w.base+w.size-w.placing, int64(len(w.pending))):]
+		}
+	}
+	if err != nil {
+		w.failed(err)
+		return false
+	}
+	w.pending = nil
+	if w.dropped > 0 {
+		w.mark(mark{offset: w.base + w.size, kind: markLoss, id: uint64(w.dropped)})
+		w.dropped = 0
+	}
+	if w.failing.CompareAndSwap(true, false) {
+		w.store.logger.Info("what a service writes is kept again", "stream", w.source.String(), "lost", w.lost.Load())
+	}
+	return true
+}
+
+func (w *Writer) failed(err error) {
+	w.retry = time.Now().Add(tryAgain)
+	if w.failing.CompareAndSwap(false, true) {
+		w.store.logger.Error("what a service writes can't be kept; the latest of it waits in memory", "stream", w.source.String(), "reason", err)
+	}
+}
+
+// takeIntoMemory reads what can't be written.
+func (w *Writer) takeIntoMemory(fd int) (int, error) {
+	buf := w.store.staging.buf
+	n, err := unix.Read(fd, buf[:min(len(buf), readSize)])
+	if n <= 0 {
+		return 0, ended(n, err)
+	}
+	w.keepWaiting(buf[:n])
+	return n, nil
+}
+
+// readSize is how much is read at a time while nothing can be written.
+const readSize = 64 << 10
+
+// ended is the error of a read that has got nothing.
+func ended(n int, err error) error {
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return nil
+	case err != nil:
+		return err
+	}
+	return io.EOF
+}
+
+// keepWaiting keeps bytes in memory, as far as there is room.
+func (w *Writer) keepWaiting(data []byte) {
+	room := waitingBytes - len(w.pending)
+	if w.dropped > 0 {
+		room = 0
+	}
+	kept := min(room, len(data))
+	w.pending = append(w.pending, data[:kept]...)
+	w.dropped += int64(len(data) - kept)
+	w.lost.Add(int64(len(data) - kept))
+}
+
+// begin makes the capture the one that writes. Of two that write at a time none goes on
+// in the other's line.
+func (c *Capture) begin() {
+	w := c.w
+	if w.by != nil && w.by != c || w.by == nil && w.last != 0 && w.last != c.id {
+		w.finishLine()
+	}
+	w.last = c.id
+	now := w.store.now()
+	if now-w.marked >= int64(markEvery) && w.takenAway() {
+		w.closeFiles()
+		w.known = false
+		if err := w.open(); err != nil {
+			w.failed(err)
+			return
+		}
+		w.by = nil
+	}
+	if w.by != c || now-w.marked >= int64(markEvery) || now < w.marked || w.store.staging.last != w {
+		w.mark(mark{time: now, offset: w.base + w.size, id: c.id})
+		w.marked = now
+	}
+	w.by, w.store.staging.last = c, w
+}
+
+// takeStaged reads exactly n bytes, through the staging buffer.
+func (w *Writer) takeStaged(fd, n int) (int, error) {
+	s := w.store.staging
+	s.begin(w.source.String(), w.base+w.size, w.limit.Load().withDefaults().MaxSize, n)
+	got, err := unix.Read(fd, s.buf[:n])
+	if got <= 0 {
+		s.clear()
+		return 0, ended(got, err)
+	}
+	if got < n { // somebody else reads: what was promised is not there any more
+		s.clear()
+	}
+	if err := w.place(s.buf[:got]); err != nil {
+		w.failed(err)
+		done := w.base + w.size - w.placing
+		w.keepWaiting(s.buf[min(done, int64(got)):got])
+	}
+	s.clear()
+	return got, nil
+}
+
+// splice moves a few bytes straight into the file: that is done or not, there is no
+// in between.
+func (w *Writer) splice(fd int) (int, error) {
+	offset := w.size
+	n, err := unix.Splice(fd, nil, w.log, &offset, nonceSize, unix.SPLICE_F_NONBLOCK)
+	switch {
+	case n > 0:
+		w.grow(int64(n))
+		w.unsure = true
+		return int(n), w.turnIfFull()
+	case err == nil, err == unix.EAGAIN, err == unix.EINTR:
+		return 0, ended(int(n), err)
+	case err != unix.EINVAL: // that is a file system that can't
+		w.failed(err)
+	}
+	return w.takeIntoMemory(fd)
+}
+
+// turnIfFull begins a new file if this one is full and at the end of a line.
+func (w *Writer) turnIfFull() error {
+	limit := w.limit.Load().withDefaults().MaxSize
+	split := w.size >= 2*limit && w.inLine() // the line is longer than a file
+	if w.size < limit || w.inLine() && !split {
+		return nil
+	}
+	if err := w.rotate(); err != nil {
+		w.failed(err)
+		return nil
+	}
+	if split {
+		w.mark(mark{offset: w.base, kind: markSplit, id: w.owner()})
+	}
+	return nil
+}
+
+func (w *Writer) grow(n int64) {
+	w.size += n
+	w.end.Store(w.base + w.size)
+}
+
+// place writes bytes at the end of the stream. Where a file ends is decided by what is
+// in it and by its limit alone, so that repeating it comes to the same.
+func (w *Writer) place(data []byte) error {
+	w.placing = w.base + w.size
+	limit := w.limit.Load().withDefaults().MaxSize
+	for len(data) > 0 {
+		n, turn, split := w.share(data, limit)
+		if err := w.write(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+		if !turn {
+			continue
+		}
+		if err := w.rotate(); err != nil {
+			// It goes on in the file that there is.
+			w.store.logger.Error("a log file can't be closed", "stream", w.source.String(), "reason", err)
+			return w.write(data)
+		}
+		if split {
+			w.mark(mark{time: w.store.now(), offset: w.base, kind: markSplit, id: w.owner()})
+		}
+	}
+	return nil
+}
+
+func (w *Writer) owner() uint64 {
+	if w.by == nil {
+		return 0
+	}
+	return w.by.id
+}
+
+// share is how much of the data belongs to the current file, whether the next one
+// begins then, and whether that is in the middle of a line.
+func (w *Writer) share(data []byte, limit int64) (n int, turn, split bool) {
+	room := limit - w.size
+	if int64(len(data)) <= room {
+		return len(data), false, false
+	}
+	if room > 0 {
+		if i := bytes.LastIndexByte(data[:room], '\n'); i >= 0 {
+			return i + 1, true, false
+		}
+	}
+	if w.size > 0 && !w.inLine() {
+		return 0, true, false
+	}
+	// The line began in this file and is to end in it, unless it is longer than a file.
+	most := min(int64(len(data)), max(room, 0)+limit)
+	if i := bytes.IndexByte(data[:most], '\n'); i >= 0 {
+		return i + 1, true, false
+	}
+	if room+limit > int64(len(data)) {
+		return len(data), false, false
+	}
+	return int(max(room+limit, 0)), true, true
+}
+
+// write writes bytes at the end of the current file.
+func (w *Writer) write(data []byte) error {
+	for len(data) > 0 {
+		n, err := w.store.pwrite(w.log, data, w.size)
+		if n > 0 {
+			w.midline, w.unsure = data[n-1] != '\n', false
+			w.grow(int64(n))
+			data = data[n:]
+		}
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace places bytes that may be there already, in whole or in part.
+func (w *Writer) replace(data []byte, offset int64) error {
+	if skip := w.base - offset; skip > 0 {
+		data = data[min(skip, int64(len(data))):]
+		offset = w.base
+	}
+	if at := offset - w.base; at <= w.size {
+		w.size = at
+		w.unsure = true
+		w.end.Store(offset)
+		return w.place(data)
+	}
+	return errors.New("the file is shorter than it was")
+}
+
+// inLine says whether the stream ends within a line.
+func (w *Writer) inLine() bool {
+	if !w.unsure {
+		return w.midline
+	}
+	var b [1]byte
+	if w.size == 0 {
+		w.midline, w.unsure = false, false
+		return false
+	}
+	if _, err := unix.Pread(w.log, b[:], w.size-1); err == nil {
+		w.midline, w.unsure = b[0] != '\n', false
+	}
+	return w.midline
+}
+
+// finishLine ends a line that nobody will.
+func (w *Writer) finishLine() {
+	if w.log < 0 || !w.inLine() {
+		return
+	}
+	w.mark(mark{time: w.store.now(), offset: w.base + w.size, kind: markNewline, id: w.owner()})
+	if err := w.write([]byte{'\n'}); err != nil {
+		w.failed(err)
+	}
+}
+
+// End is called when nothing more comes from the process.
+func (c *Capture) End() {
+	w := c.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c.ended {
+		return
+	}
+	c.ended = true
+	if w.by == nil && !w.known && !w.there() {
+		return // nobody has written anything
+	}
+	if !w.flush(false) && len(w.pending) > 0 {
+		if w.pending[len(w.pending)-1] != '\n' { // its newline comes after what waits
+			w.keepWaiting([]byte{'\n'})
+		}
+		w.by, w.last = nil, 0
+		w.store.changed(w)
+		return
+	}
+	if w.by == c || w.by == nil {
+		if w.open() == nil {
+			w.finishLine()
+			w.mark(mark{time: w.store.now(), offset: w.base + w.size, kind: markEnd, id: c.id})
+		}
+		w.by = nil
+	}
+	w.store.changed(w)
+	if len(w.pending) == 0 {
+		w.closeFiles()
+	}
+}
+
+// takenAway says whether somebody has removed, renamed or cut the files that are open.
+func (w *Writer) takenAway() bool {
+	same := func(fd int, path string, size int64) bool {
+		var open, named unix.Stat_t
+		return unix.Fstat(fd, &open) == nil && unix.Stat(path, &named) == nil &&
+			open.Ino == named.Ino && open.Dev == named.Dev && open.Size == size
+	}
+	label := w.source.label
+	return w.log >= 0 && w.index != nil && !(same(w.log, currentPath(w.dir, label), w.size) && same(int(w.index.Fd()), currentIndex(w.dir, label), w.marks))
+}
+
+// there says whether there is a file. In it may be what the process wrote before somebody
+// was killed who was to finish its last line.
+func (w *Writer) there() bool {
+	_, err := os.Stat(currentPath(w.dir, w.source.label))
+	return err == nil
+}
+
+// open opens the files, having repaired what does not agree.
+func (w *Writer) open() error {
+	if w.log >= 0 {
+		return nil
+	}
+	if err := os.MkdirAll(w.dir, dirMode); err != nil {
+		return err
+	}
+	w.store.makeRoom(w)
+	log, err := unix.Open(currentPath(w.dir, w.source.label), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, fileMode)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: currentPath(w.dir, w.source.label), Err: err}
+	}
+	if err := w.openIndex(log); err != nil {
+		_ = unix.Close(log)
+		return err
+	}
+	w.log = log
+	w.store.opened.Add(1)
+	if !w.known {
+		w.known, w.unsure = true, true
+		w.retire()
+	}
+	return nil
+}
+
+func (w *Writer) openIndex(log int) error {
+	path := currentIndex(w.dir, w.source.label)
+	var stat unix.Stat_t
+	if err := unix.Fstat(log, &stat); err != nil {
+		return err
+	}
+	if w.known && stat.Size == w.size {
+		f, err := os.OpenFile(path, os.O_RDWR, fileMode)
+		if err == nil {
+			w.index = f
+			return nil
+		}
+	}
+	w.known = false // somebody has taken away one of the two
+	end := int64(0)
+	if before := segments(w.dir, w.source.label); len(before) > 0 {
+		end = before[len(before)-1].end(w.source.label)
+	}
+	base, marks, fault := repaired(path, end, stat.Size, stat.Mtim.Nano())
+	if fault != "" {
+		w.store.logger.Warn("the index of a log is made anew", "stream", w.source.String(), "reason", fault)
+	}
+	if told := w.end.Load(); base+stat.Size < told { // no offset is given out twice
+		base = told - stat.Size
+		marks = []mark{{time: stat.Mtim.Nano(), offset: base, id: w.last}}
+	}
+	text := indexHead(base)
+	for i := range marks {
+		text = appendMark(text, &marks[i])
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(text, 0); err != nil {
+		_ = f.Close()
+		return err
+	}
+	_ = f.Truncate(int64(len(text)))
+	w.index, w.marks = f, int64(len(text))
+	w.base, w.size = base, stat.Size
+	if m, ok := covering(marks, base+stat.Size); ok && w.by == nil {
+		w.last = m.id
+	}
+	w.end.Store(base + w.size)
+	return nil
+}
+
+func (w *Writer) closeFiles() {
+	if w.log >= 0 {
+		_ = unix.Close(w.log)
+		w.log = -1
+		w.store.opened.Add(-1)
+	}
+	if w.index != nil {
+		_ = w.index.Close()
+		w.index = nil
+	}
+}
+
+// mark adds to the index. One that can't be added makes times less exact.
+func (w *Writer) mark(m mark) {
+	if m.time == 0 {
+		m.time = w.store.now()
+	}
+	if w.index == nil {
+		return
+	}
+	if n, err := w.index.WriteAt(appendMark(nil, &m), w.marks); err == nil {
+		w.marks += int64(n)
+	}
+}
+
+// rotate begins a new file. The old one keeps the name that it gets now.
+func (w *Writer) rotate() error {
+	label := w.source.label
+	w.mark(mark{offset: w.base + w.size, kind: markRotated})
+	next := w.base + w.size
+	current, index := currentPath(w.dir, label), currentIndex(w.dir, label)
+	// The index goes first: a file without one is repaired, and with another's too.
+	if err := os.Rename(index, filepath.Join(w.dir, rotatedIndex(label, w.base))); err != nil {
+		return err
+	}
+	if err := os.Rename(current, filepath.Join(w.dir, rotatedName(label, w.base))); err != nil {
+		_ = os.Rename(filepath.Join(w.dir, rotatedIndex(label, w.base)), index)
+		return err
+	}
+	w.closeFiles()
+	w.known = false
+	if err := w.open(); err != nil {
+		w.base, w.size = next, 0
+		return err
+	}
+	w.midline, w.unsure, w.marked = false, false, 0
+	if by := w.by; by != nil {
+		w.mark(mark{offset: w.base, id: by.id})
+	}
+	return nil
+}
+
+// retire removes the files that there are too many of.
+func (w *Writer) retire() {
+	if temps, err := filepath.Glob(filepath.Join(w.dir, w.source.label+".*"+logSuffix+tempSuffix)); err == nil {
+		for _, temp := range temps { // of somebody who was killed
+			w.store.aside(func() error { return os.Remove(temp) })
+		}
+	}
+	l := w.limit.Load().withDefaults()
+	list := segments(w.dir, w.source.label)
+	total := l.MaxSize // of the one that is written
+	for _, s := range list {
+		total += s.size
+	}
+	for i, s := range list {
+		many := len(list)-i > l.MaxFiles-1
+		large := l.MaxTotal > 0 && total > l.MaxTotal
+		expires := time.Time{}
+		if info, err := os.Stat(s.path); l.MaxAge > 0 && err == nil {
+			expires = info.ModTime().Add(l.MaxAge)
+		}
+		if old := !expires.IsZero() && !time.Now().Before(expires); !many && !large && !old {
+			if !expires.IsZero() {
+				w.store.expires(expires)
+			}
+			if !l.Plain {
+				w.store.packLater(list[i:])
+			}
+			return
+		}
+		total -= s.size
+		// To give back the memory of a file takes as long as to write a part of it.
+		w.store.aside(func() error {
+			return remove(filepath.Join(w.dir, rotatedName(w.source.label, s.base)), filepath.Join(w.dir, rotatedIndex(w.source.label, s.base)))
+		})
+	}
+}

@@ -1,0 +1,376 @@
+package gaffer
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Archive is what a Journal can be besides, so that the latest events of each slot
+// outlive those that the journal keeps of everything.
+type Archive interface {
+	// Past is what was last given to KeepPast, nil if nothing was.
+	Past() ([]byte, error)
+	// KeepPast replaces it. It is called by one goroutine at a time.
+	KeepPast(data []byte) error
+}
+
+const (
+	// pastEvents is how many of the latest events are remembered of each slot, and
+	// of each template beside its slots.
+	pastEvents = 16
+	// keepPastEvery is how many events are read again from the journal, at most, by
+	// a manager that takes over from one that was killed.
+	keepPastEvery = 2000
+)
+
+// memory is the latest events of each template and slot, however much else has
+// happened since. It is no more than what events say: the next manager has the
+// same one from the same events.
+type memory struct {
+	templates map[string]*past
+	seq       uint64 // the last event that it has seen
+}
+
+// past is what is remembered of a template.
+type past struct {
+	own   []*Event         // of the template as a whole
+	slots map[int][]*Event // of each of its slots
+}
+
+// note takes in an event, which is not changed any more.
+func (m *memory) note(e *Event) {
+	m.seq = e.Seq
+	name := e.Name
+	if e.Kind == KindAudit { // its Name is a target
+		name, _, _ = strings.Cut(name, ".")
+	}
+	p := m.templates[name]
+	switch {
+	case name == "":
+		return
+	case e.Kind == KindDelete:
+		delete(m.templates, name)
+		return
+	case p == nil && e.Kind == KindAudit:
+		return // of no template
+	case p == nil:
+		if m.templates == nil {
+			m.templates = map[string]*past{}
+		}
+		p = &past{}
+		m.templates[name] = p
+	}
+	if e.Slot == 0 {
+		p.own = remember(p.own, e)
+		return
+	}
+	list := p.slots[e.Slot]
+	if n := len(list); e.Kind == KindExit && n > 0 && list[n-1].Kind == KindReap && list[n-1].Message == scaledDown {
+		p.slots[e.Slot] = []*Event{e} // the slot is no more
+		return
+	}
+	if p.slots == nil {
+		p.slots = map[int][]*Event{}
+	}
+	p.slots[e.Slot] = remember(list, e)
+}
+
+// remember adds an event to a list that is bounded.
+func remember(list []*Event, e *Event) []*Event {
+	if len(list) < pastEvents {
+		return append(list, e)
+	}
+	copy(list, list[1:])
+	list[len(list)-1] = e
+	return list
+}
+
+// all is what is remembered, in the order of events.
+func (m *memory) all() []*Event {
+	var list []*Event
+	for _, p := range m.templates {
+		list = append(list, p.selected(selection{})...)
+	}
+	slices.SortFunc(list, bySeq)
+	return list
+}
+
+func bySeq(a, b *Event) int {
+	switch {
+	case a.Seq < b.Seq:
+		return -1
+	case a.Seq > b.Seq:
+		return 1
+	}
+	return 0
+}
+
+// selected is what is remembered of a template, or of one of its slots, unordered.
+func (p *past) selected(sel selection) []*Event {
+	var list []*Event
+	if !sel.one() {
+		list = append(list, p.own...)
+	}
+	for n, events := range p.slots {
+		if sel.slot != 0 && n != sel.slot {
+			continue
+		}
+		for _, e := range events {
+			if sel.id == 0 || e.ID == sel.id {
+				list = append(list, e)
+			}
+		}
+	}
+	return list
+}
+
+// archived is a memory as an Archive has it.
+type archived struct {
+	Seq    uint64   `json:"seq"`
+	Events []*Event `json:"events"`
+}
+
+// recall takes in what the manager before remembered, and what has happened since.
+func (j *events) recall() error {
+	if j.kept == nil {
+		return nil
+	}
+	if a, ok := j.kept.(Archive); ok {
+		data, err := a.Past()
+		var was archived
+		if err == nil && data != nil {
+			err = json.Unmarshal(data, &was)
+		}
+		if err != nil { // the journal itself tells of the latest events
+			j.logger.Error("what happened of each slot can't be read", "error", err)
+			was = archived{}
+		}
+		for _, e := range was.Events {
+			if e != nil {
+				j.past.note(e)
+			}
+		}
+		j.past.seq = min(was.Seq, j.seq)
+		j.archivedAt = j.past.seq
+	}
+	for j.past.seq < j.seq {
+		list, err := j.kept.Read(j.past.seq, recentEvents)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for i := range list {
+			e := list[i]
+			j.past.note(&e)
+		}
+	}
+	return nil
+}
+
+// archive keeps what is remembered for the next manager. It runs in the box.
+func (j *events) archive() {
+	a, ok := j.kept.(Archive)
+	if !ok {
+		return
+	}
+	j.mu.Lock()
+	now := archived{Seq: j.past.seq, Events: j.past.all()}
+	j.archivedAt = now.Seq
+	j.mu.Unlock()
+	data, err := json.Marshal(now)
+	if err == nil {
+		err = a.KeepPast(data)
+	}
+	if err != nil {
+		j.logger.Error("what has happened of each slot is not kept", "error", err)
+	}
+}
+
+// History implements Controller.
+func (m *Manager) History(ctx context.Context, target Target) ([]Event, error) {
+	sel, found, err := m.resolve(target)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.events.settle(ctx); err != nil {
+		return nil, err
+	}
+	m.events.mu.Lock()
+	defer m.events.mu.Unlock()
+	var list []*Event
+	for _, k := range found {
+		if p := m.events.past.templates[k.name]; p != nil {
+			list = append(list, p.selected(sel)...)
+		}
+	}
+	if sel.id != 0 && len(list) == 0 {
+		return nil, notFoundf("%s: not found", target)
+	}
+	slices.SortFunc(list, bySeq)
+	events := make([]Event, len(list))
+	for i, e := range list {
+		events[i] = *e
+	}
+	return events, nil
+}
+
+// recall gives a template what is remembered of it. crashing says that what it was
+// waiting for goes on, too: the manager before has not come to an end.
+func (k *keeper) recall(crashing bool) {
+	k.m.events.mu.Lock()
+	p := k.m.events.past.templates[k.name]
+	if p == nil {
+		k.m.events.mu.Unlock()
+		return
+	}
+	own := slices.Clone(p.own)
+	slots := make(map[int][]*Event, len(p.slots))
+	for n, list := range p.slots {
+		slots[n] = slices.Clone(list)
+	}
+	k.m.events.mu.Unlock()
+	now := time.Now()
+	for n, list := range slots {
+		if n > k.count {
+			continue
+		}
+		s := k.slotUpTo(n)
+		s.recall(list)
+		// The clock may have been set since.
+		rule := k.recipe.backoff()
+		if latest := now.Add(time.Duration(float64(max(rule.max, rule.first)) * (1 + rule.jitter))); s.retryAt.After(latest) {
+			s.retryAt = latest
+		}
+		if !crashing {
+			s.forget()
+		}
+	}
+	k.cut = 0
+	if crashing && k.wanted && k.recipe.Flapping != nil {
+		k.recallFlapping(own, slots)
+		if latest := now.Add(k.recipe.Flapping.rule().retryIn); k.pauseUntil.After(latest) {
+			k.pauseUntil = latest
+		}
+		if !k.pauseUntil.After(now) {
+			k.pauseUntil = time.Time{}
+		}
+	}
+}
+
+// recall takes in the events of a slot.
+func (s *slot) recall(list []*Event) {
+	for _, e := range list {
+		switch e.Kind {
+		case KindSpawn:
+			s.restarts, s.crashes, s.crashed, s.retryAt, s.reason = e.Restarts, e.Failures, false, time.Time{}, ""
+		case KindExit:
+			s.lastExit, s.restarts, s.since = e.Exit, e.Restarts, e.Time
+			s.retryAt, s.reason = e.RetryAt, ""
+			if e.Failures > 0 {
+				s.crashes, s.crashed, s.reason = e.Failures, true, e.Exit.Reason
+			}
+		case KindBackoff:
+			switch {
+			case !e.RetryAt.IsZero():
+				s.crashes, s.retryAt, s.since = e.Failures, e.RetryAt, e.Time
+				s.reason, _, _ = strings.Cut(e.Message, nextTry)
+			case s.lastExit != nil: // the cause of a crash was found
+				exit := *s.lastExit
+				exit.Reason += "; " + e.Message
+				s.lastExit = &exit
+			}
+		}
+	}
+}
+
+// recallFlapping counts crashes and pauses as the manager before did.
+func (k *keeper) recallFlapping(own []*Event, slots map[int][]*Event) {
+	rule := k.recipe.Flapping.rule()
+	var from time.Time // what counts is after that
+	for _, e := range own {
+		switch e.Kind {
+		case KindStart, KindRestart:
+			k.flaps, k.pauseUntil, k.resumedAt, k.gaveUp = flapping{}, time.Time{}, time.Time{}, ""
+			from = e.Time
+		case KindFlap:
+			k.flaps.pauses, k.pauseUntil, k.resumedAt = e.Pauses, e.RetryAt, e.RetryAt
+			from = e.Time
+		case KindFail:
+			k.gaveUp, _, _ = strings.Cut(e.Message, gaveUpOf)
+		case KindUpdate:
+			if e.Message == replacing {
+				k.flaps, k.pauseUntil, k.resumedAt = flapping{}, time.Time{}, time.Time{}
+				from = e.Time
+			}
+		}
+	}
+	for _, list := range slots {
+		began := map[uint64]time.Time{}
+		for _, e := range list {
+			switch {
+			case e.Kind == KindSpawn:
+				began[e.ID] = e.Time
+			case e.Kind != KindExit:
+			default:
+				if t, ok := began[e.ID]; ok && !t.Before(k.resumedAt) && e.Time.Sub(t) > rule.window {
+					k.flaps.pauses = 0
+				}
+				if e.Failures > 0 && e.Time.After(from) {
+					k.flaps.crashes = append(k.flaps.crashes, e.Exit.Time)
+				}
+			}
+		}
+	}
+	slices.SortFunc(k.flaps.crashes, time.Time.Compare)
+	if extra := len(k.flaps.crashes) - rule.attempts; extra > 0 {
+		k.flaps.crashes = k.flaps.crashes[extra:]
+	}
+}
+
+// before is what is remembered of a slot.
+func (k *keeper) before(slot int) ago {
+	k.m.events.mu.Lock()
+	defer k.m.events.mu.Unlock()
+	if p := k.m.events.past.templates[k.name]; p != nil {
+		return slices.Clone(p.slots[slot])
+	}
+	return nil
+}
+
+// ago are the latest events of a slot.
+type ago []*Event
+
+// began says whether the start of a process was told.
+func (a ago) began(p *process) bool {
+	for _, e := range a {
+		switch e.Kind {
+		case KindSpawn, KindReap, KindStopPID:
+			if e.ID == p.id {
+				return true
+			}
+		}
+	}
+	return len(a) == pastEvents && a[0].Time.After(p.since) // it may be among those forgotten
+}
+
+// ended says whether the end of a process was told.
+func (a ago) ended(id uint64) bool {
+	return slices.ContainsFunc(a, func(e *Event) bool { return e.Kind == KindExit && e.ID == id })
+}
+
+// forgetAllBut forgets what has happened to templates that there are no more.
+func (j *events) forgetAllBut(keepers []*keeper) {
+	names := make(map[string]bool, len(keepers))
+	for _, k := range keepers {
+		names[k.name] = true
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for name := range j.past.templates {
+		if !names[name] {
+			delete(j.past.templates, name)
+		}
+	}
+}
