@@ -147,7 +147,7 @@ func TestCrashesLoseNothing(t *testing.T) {
 func TestWhatIsLostIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p := newFiles(), &memory{}
-		r := &receiver{err: errors.New("down"), refuse: func(s string) bool { return s == "line 100" }}
+		r := &receiver{err: errors.New("down"), refuse: func(s string) bool { return s == "line 4100" }}
 		a := begin(t, f, p, r, central)
 		synctest.Wait()
 		f.write("web", numbers(1, 100)...)
@@ -166,7 +166,7 @@ func TestWhatIsLostIsCounted(t *testing.T) {
 		for _, line := range numbers(1, 5000) {
 			all += len(line) + 1
 		}
-		if st.Lost != 1 || st.LostBytes != int64(all-ahead-len("line 100\n")) || st.Sent != uint64(len(got)) {
+		if st.Lost != 1 || st.LostBytes != int64(all-ahead-len("line 4100\n")) || st.Sent != uint64(len(got)) {
 			t.Errorf("got %+v with %d lines", st, len(got))
 		}
 		if !slices.IsSortedFunc(got, func(a, b string) int { return len(a) - len(b) }) || got[len(got)-1] != "line 5000" {
