@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -75,10 +76,7 @@ func (v *victim) change(ctx context.Context, c *client.Client) {
 // check compares what a new daemon runs with what the killed one had acknowledged,
 // and learns what became of the change that it had not.
 func (v *victim) check(c *client.Client) {
-	infos, err := c.List(v.t.Context(), gaffer.All)
-	if err != nil {
-		v.t.Fatal(err)
-	}
+	infos := v.list(c)
 	got := map[string]int{}
 	for _, info := range infos {
 		got[info.Template.Name] = info.Status.MaxProcesses
@@ -101,6 +99,20 @@ func (v *victim) check(c *client.Client) {
 	for name, n := range v.wanted {
 		if running[name] != n {
 			v.t.Errorf("%s: %d processes run, want %d; the daemon says %+v", name, running[name], n, infos)
+		}
+	}
+}
+
+// list waits until nothing is on its way out: what the daemon before has begun to remove
+// may still be when the next one answers.
+func (v *victim) list(c *client.Client) []gaffer.Info {
+	for {
+		infos, err := c.List(v.t.Context(), gaffer.All)
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		if !slices.ContainsFunc(infos, func(i gaffer.Info) bool { return i.Status.State == gaffer.Stopping }) {
+			return infos
 		}
 	}
 }

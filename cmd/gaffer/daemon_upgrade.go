@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +22,9 @@ func newDaemonUpgrade() *cobra.Command {
 		Short: "Have another gaffer take over the running services",
 		Long: `Replace the daemon's manager by the one of BINARY (default: this program), while all
 services go on with the same processes. If it does not come up, the one before is taken
-back. The process that holds the services stays as it is until the daemon is stopped.
+back. The process that holds the services is asked first whether BINARY understands it. If
+they speak of different things, it becomes BINARY, too, and stays the same process; else it
+is as it was until the daemon is stopped.
 
 Exit status: 0 it has taken over; 1 it has not, and the one before goes on; 4 there is
 no daemon.`,
@@ -47,6 +52,14 @@ no daemon.`,
 	return cmd
 }
 
+// endedAfter is how long nothing may answer where no daemon runs any more.
+const endedAfter = 3 * time.Second
+
+// vanished says whether a daemon of this machine that had a pid is gone.
+func vanished(c *client.Client, pid int) bool {
+	return strings.HasPrefix(c.Host(), "unix:") && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+}
+
 // upgradeTo asks for the upgrade and waits until it is known how it went.
 func upgradeTo(ctx context.Context, c *client.Client, binary string) error {
 	before, err := c.Version(ctx)
@@ -58,6 +71,7 @@ func upgradeTo(ctx context.Context, c *client.Client, binary string) error {
 	}
 	beat := time.NewTicker(lookNear)
 	defer beat.Stop()
+	answered := time.Now()
 	for {
 		select {
 		case <-beat.C:
@@ -65,11 +79,16 @@ func upgradeTo(ctx context.Context, c *client.Client, binary string) error {
 			return fmt.Errorf("it is not known how the upgrade went: %w", ctx.Err())
 		}
 		now, err := c.Version(ctx)
+		if !errors.Is(err, client.ErrNoDaemon) {
+			answered = time.Now()
+		} else if time.Since(answered) > endedAfter && vanished(c, before.PID) {
+			return fmt.Errorf("the daemon has ended; its log may say why: %w", err)
+		}
 		if err != nil || now.Upgrade == nil || before.Upgrade != nil && !now.Upgrade.Time.After(before.Upgrade.Time) {
 			continue // one manager has ended, and the other is not there yet
 		}
 		if !now.Upgrade.Done {
-			return fmt.Errorf("%s did not come up, and the manager before was taken back: %s", binary, now.Upgrade.Reason)
+			return fmt.Errorf("%s has not taken over, and the manager before goes on: %s", binary, now.Upgrade.Reason)
 		}
 		fmt.Printf("upgraded from %s to %s; services went on\n", before.Version, now.Version)
 		return nil

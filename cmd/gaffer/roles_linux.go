@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/gafferpm/gaffer/internal/holder"
@@ -44,23 +46,43 @@ func play(args []string) (status int, played bool) {
 	return 0, false
 }
 
+const (
+	// checkHanded has a program only look at what a running holder would hand over.
+	checkHanded = "check"
+	// handed stands before the descriptor of what the holder before has handed over.
+	handed = "handed="
+)
+
 // playHolder wants the descriptor of who waits for the daemon, or 0, and the arguments
 // of the daemon.
 func playHolder(args []string) int {
+	if args[0] == checkHanded {
+		return ended(roleHolder, holder.Check(os.Stdin, os.Stdout))
+	}
 	if len(args) < 2 {
 		return ended(roleHolder, fmt.Errorf("it is started by gaffer daemon"))
 	}
-	starter, err := strconv.Atoi(args[0])
-	if err != nil {
+	o := holder.Options{
+		Manager: slices.Concat([]string{"daemon", roleManager}, args[1:], []string{"--holder-fd"}),
+		Spawner: []string{"daemon", roleSpawner},
+		Check:   []string{"daemon", roleHolder, checkHanded},
+		Successor: func(fd int) []string {
+			return append([]string{"daemon", roleHolder, handed + strconv.Itoa(fd)}, args[1:]...)
+		},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", roleHolder),
+	}
+	fd, over := strings.CutPrefix(args[0], handed)
+	n, err := strconv.Atoi(fd)
+	switch {
+	case err != nil:
 		return ended(roleHolder, err)
+	case over:
+		o.Handed = n
+	default:
+		o.Starter = n
 	}
 	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
-	return holder.Run(holder.Options{
-		Manager: append(append([]string{"daemon", roleManager}, args[1:]...), "--holder-fd"),
-		Spawner: []string{"daemon", roleSpawner},
-		Starter: starter,
-		Logger:  slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", roleHolder),
-	})
+	return holder.Run(o)
 }
 
 func ended(role string, err error) int {

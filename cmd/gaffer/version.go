@@ -59,7 +59,14 @@ files, and which daemon answers.`,
 }
 
 // version is what the build knows of itself: a release's number, or "(devel)".
+// release is the number of a release whose build does not know it by itself, as of a
+// source archive: go build -ldflags "-X main.release=v1.2.3".
+var release string
+
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

@@ -19,20 +19,30 @@ type Options struct {
 	Manager []string
 	// Spawner are those of the spawner, likewise.
 	Spawner []string
+	// Check are those of a program that reads, from its standard input, what it would be
+	// handed over; see Check.
+	Check []string
+	// Successor are the arguments of a holder that is handed over what is behind that
+	// descriptor.
+	Successor func(handed int) []string
 	// Starter is the descriptor of who waits for the daemon; 0: nobody.
 	Starter int
-	Logger  *slog.Logger
+	// Handed is the descriptor of what the holder before this one has handed over when it
+	// became this program; 0: there was none.
+	Handed int
+	Logger *slog.Logger
 }
 
 // holder is the holder's life. All fields belong to the goroutine of its loop; the
 // others give it what they have through its inbox.
 type holder struct {
-	opts   Options
-	log    *slog.Logger
-	inbox  chan func()
-	exits  *exits
-	binary *os.File // what managers and spawners are started from
-	path   string   // by which that was named
+	opts    Options
+	log     *slog.Logger
+	inbox   chan func()
+	exits   *exits
+	signals chan os.Signal
+	deaf    chan struct{} // closed when no signal is heard any more
+	program program       // what managers and spawners are started from
 
 	services map[uint64]*service
 	pids     map[int]uint64 // of those that are not buried
@@ -44,8 +54,11 @@ type holder struct {
 	last     string
 	since    time.Time // when that was
 	stops    int
+	reload   bool // the files are to be applied, and no manager was told
 	upgrade  *upgrading
 	upgraded *Upgraded
+
+	replacing bool // this process is about to become another program
 
 	outside outside
 	status  int
@@ -70,6 +83,7 @@ const (
 const (
 	keyManager = 1<<63 + iota
 	keySpawner
+	keyChecker
 )
 
 // Run is the life of the holder. It returns the daemon's exit status. It must be
@@ -100,6 +114,7 @@ func (h *holder) now() time.Time { return time.Now() }
 func (h *holder) post(f func()) { h.inbox <- f }
 
 func (h *holder) open() error {
+	h.listen()
 	h.outside.open(h.opts.Starter)
 	lowerOOMScore()
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -112,7 +127,11 @@ func (h *holder) open() error {
 	if err := h.openBinary(); err != nil {
 		return err
 	}
-	h.listen()
+	if h.opts.Handed > 0 {
+		if err := h.takeOver(h.opts.Handed); err != nil {
+			return fmt.Errorf("what the holder before has handed over: %w", err)
+		}
+	}
 	go watchOrphans(func() { h.post(h.bury) })
 	h.startSpawner()
 	h.startManager()
@@ -124,7 +143,7 @@ func (h *holder) open() error {
 // openBinary keeps this program as it is now: what is installed in its place meanwhile
 // is nobody's business before an upgrade.
 func (h *holder) openBinary() (err error) {
-	if h.path, err = os.Executable(); err != nil {
+	if h.program.path, err = os.Executable(); err != nil {
 		return err
 	}
 	f, err := os.Open("/proc/self/exe")
@@ -132,7 +151,7 @@ func (h *holder) openBinary() (err error) {
 		return err
 	}
 	defer f.Close()
-	h.binary, err = outOfTheWay(int(f.Fd()))
+	h.program.file, err = outOfTheWay(int(f.Fd()))
 	return err
 }
 
@@ -173,6 +192,11 @@ func (h *holder) ended(key uint64) {
 			h.spawner.exited = true
 			h.spawnerEnded()
 		}
+	case keyChecker:
+		if u := h.upgrade; u != nil && u.checker != nil {
+			u.checker.exited = true
+			h.checked(u)
+		}
 	default:
 		if s := h.services[key]; s != nil {
 			h.serviceEnded(s)
@@ -180,13 +204,18 @@ func (h *holder) ended(key uint64) {
 	}
 }
 
+// helper says whether a child is no service and no stranger.
+func (h *holder) helper(pid int) bool {
+	return h.manager != nil && pid == h.manager.pid || h.spawner != nil && pid == h.spawner.pid ||
+		h.upgrade != nil && h.upgrade.checker != nil && pid == h.upgrade.checker.pid
+}
+
 // bury reaps strangers: orphans that came to this program and have ended.
 func (h *holder) bury() {
 	starting := h.spawner != nil && len(h.spawner.orders) > 0
 	proc.BuryChildren(func(pid int, orphan bool) bool {
 		_, held := h.pids[pid]
-		ours := h.manager != nil && pid == h.manager.pid || h.spawner != nil && pid == h.spawner.pid
-		return !held && !ours && (orphan || !starting)
+		return !held && !h.helper(pid) && (orphan || !starting)
 	})
 }
 
@@ -272,6 +301,7 @@ func (h *holder) tell(m *manager, body []byte) {
 		h.ping()
 		h.outside.closeStarter()
 		h.upgradeReady()
+		h.sayReload()
 	}
 }
 
@@ -290,4 +320,17 @@ func (h *holder) hold(f *frame) {
 func (h *holder) stop(why string) {
 	h.stops++
 	h.say(&frame{kind: kindStop, number: int64(h.stops), body: []byte(why)})
+}
+
+// askReload has the files applied, by the next manager if there is none now.
+func (h *holder) askReload() {
+	h.reload = true
+	h.sayReload()
+}
+
+func (h *holder) sayReload() {
+	if h.reload && h.manager != nil && h.manager.ready {
+		h.reload = false
+		h.say(&frame{kind: kindReload})
+	}
 }

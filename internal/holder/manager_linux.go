@@ -31,7 +31,7 @@ type manager struct {
 
 // startManager starts the next manager.
 func (h *holder) startManager() {
-	if h.manager != nil || h.done {
+	if h.manager != nil || h.done || h.replacing {
 		return
 	}
 	h.epoch++
@@ -42,8 +42,9 @@ func (h *holder) startManager() {
 	if err != nil {
 		h.log.Error("manager", "reason", err)
 		h.last = err.Error()
-		h.upgradeEnded()
-		h.again()
+		if !h.upgradeEnded() {
+			h.again()
+		}
 		return
 	}
 	m := &manager{line: l.line, pid: l.pid, pidfd: l.pidfd, epoch: h.epoch, began: h.now()}
@@ -78,11 +79,11 @@ func (h *holder) greet(m *manager, protocol string) {
 	if m != h.manager {
 		return
 	}
-	if h.spawner != nil && len(h.spawner.orders) > 0 { // of the manager before it
-		time.AfterFunc(bornAgain, func() { h.post(func() { h.greet(m, protocol) }) })
-		return
-	}
-	h.welcome(m, protocol)
+	h.afterOrders(func() { // of the manager before it
+		if m == h.manager {
+			h.welcome(m, protocol)
+		}
+	})
 }
 
 // ping asks the manager whether it is alive, and ends one that has not said so.
@@ -140,7 +141,9 @@ func (h *holder) managerEnded() {
 		h.end(exit.Status) // it has said why it can't begin
 		return
 	}
-	h.upgradeEnded()
+	if h.upgradeEnded() {
+		return
+	}
 	if h.now().Sub(m.began) > longLife {
 		h.failures = 0
 	}

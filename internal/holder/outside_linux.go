@@ -57,6 +57,17 @@ func (o *outside) environ() []string {
 
 func (o *outside) listeners() []*os.File { return o.sockets }
 
+// inherited sets whether the sockets are there after an exec.
+func (o *outside) inherited(yes bool) {
+	flags := unix.FD_CLOEXEC
+	if yes {
+		flags = 0
+	}
+	for _, s := range o.sockets {
+		_, _ = unix.FcntlInt(s.Fd(), unix.F_SETFD, flags)
+	}
+}
+
 func (o *outside) tellService(lines string) {
 	if o.notify != nil {
 		_, _ = o.notify.Write([]byte(lines)) // who does not listen is not to be told
@@ -76,27 +87,42 @@ func (o *outside) closeStarter() {
 	}
 }
 
-// listen hears signals: those that stop, and the one that has the files applied. The
-// others that could end a program mean nothing here.
+// heeded are the signals that a holder hears. Those that mean nothing to it would end
+// it.
+var heeded = []os.Signal{
+	syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2,
+}
+
+// listen hears signals: those that stop, and the one that has the files applied.
 func (h *holder) listen() {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP,
-		syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2)
+	signals, deaf := make(chan os.Signal, 16), make(chan struct{})
+	h.signals, h.deaf = signals, deaf
+	signal.Notify(signals, heeded...)
 	go func() {
+		defer close(deaf)
 		for s := range signals {
-			switch s {
-			case syscall.SIGTERM, syscall.SIGINT:
-				h.post(func() { h.stop(signalName(s)) })
-			case syscall.SIGQUIT: // at once
-				h.post(func() {
-					h.stop(signalName(s))
-					h.stop(signalName(s))
-				})
-			case syscall.SIGHUP:
-				h.post(func() { h.say(&frame{kind: kindReload}) })
-			}
+			h.post(func() { h.signaled(s) })
 		}
 	}()
+}
+
+// deafen hears no signals any more. Until the program that this process becomes hears
+// them, they end it: Go unblocks them before that.
+func (h *holder) deafen() {
+	signal.Stop(h.signals)
+	close(h.signals)
+}
+
+func (h *holder) signaled(s os.Signal) {
+	switch s {
+	case syscall.SIGTERM, syscall.SIGINT:
+		h.stop(signalName(s))
+	case syscall.SIGQUIT: // at once
+		h.stop(signalName(s))
+		h.stop(signalName(s))
+	case syscall.SIGHUP:
+		h.askReload()
+	}
 }
 
 func signalName(s os.Signal) string { return proc.SignalName(s.(syscall.Signal)) }

@@ -3,6 +3,7 @@ package holder
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,6 +20,9 @@ type spawnerProc struct {
 	orders []*ordered // in order; the first is being carried out
 	exited bool
 	silent bool // nothing more comes from it
+
+	leaving bool   // it was told to end
+	then    func() // what is done then, but for starting the next one
 }
 
 // ordered is a start that was asked for.
@@ -36,10 +40,37 @@ func (o *ordered) close() {
 
 // launched is a child that speaks with this program.
 type launched struct {
-	line  *line
+	line *line
+	child
+}
+
+// child is one that is no service.
+type child struct {
 	pid   int
 	pidfd int
 }
+
+// execute starts a program.
+func execute(binary *os.File, args, env []string, files []*os.File) (child, error) {
+	pidfd := -1
+	p, err := os.StartProcess(byDescriptor(binary), append([]string{"gaffer"}, args...), &os.ProcAttr{
+		Env: env, Files: files,
+		Sys: &unix.SysProcAttr{Setpgid: true, PidFD: &pidfd}, // what a terminal sends is for the holder
+	})
+	if err == nil && pidfd < 0 {
+		pidfd, err = unix.PidfdOpen(p.Pid, 0)
+	}
+	if err != nil {
+		return child{}, err
+	}
+	c := child{pid: p.Pid}
+	c.pidfd, err = unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
+	_ = p.Release()
+	return c, err
+}
+
+// byDescriptor is a name by which a program can be executed.
+func byDescriptor(binary *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(binary.Fd())) }
 
 // launch starts the program again, with these arguments and the number of the
 // descriptor that leads here, which comes after the extra ones.
@@ -52,23 +83,12 @@ func (h *holder) launch(args []string, env []string, extra []*os.File) (*launche
 	defer end.Close()
 	files := append([]*os.File{os.Stdin, os.Stdout, os.Stderr}, extra...)
 	files = append(files, end)
-	pidfd := -1
-	args = append(append([]string{"gaffer"}, args...), strconv.Itoa(len(files)-1))
-	p, err := os.StartProcess("/proc/self/fd/"+strconv.Itoa(int(h.binary.Fd())), args, &os.ProcAttr{
-		Env: env, Files: files,
-		Sys: &unix.SysProcAttr{Setpgid: true, PidFD: &pidfd}, // what a terminal sends is for the holder
-	})
-	if err == nil && pidfd < 0 {
-		pidfd, err = unix.PidfdOpen(p.Pid, 0)
-	}
+	c, err := execute(h.program.file, slices.Concat(args, []string{strconv.Itoa(len(files) - 1)}), env, files)
 	if err != nil {
 		ours.close()
 		return nil, err
 	}
-	l := &launched{ours, p.Pid, pidfd}
-	l.pidfd, err = unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
-	_ = p.Release()
-	return l, err
+	return &launched{ours, c}, nil
 }
 
 func (h *holder) startSpawner() {
@@ -188,7 +208,9 @@ func (h *holder) spawnerEnded() {
 	if h.done {
 		return
 	}
-	h.log.Warn("the spawner has ended; it is started again", "pid", s.pid, "orders", len(s.orders))
+	if !s.leaving {
+		h.log.Warn("the spawner has ended; it is started again", "pid", s.pid, "orders", len(s.orders))
+	}
 	if len(s.orders) > 0 {
 		if pid, pidfd := h.findBorn(); pid != 0 {
 			h.bornAs(s.orders[0], pid, pidfd)
@@ -199,8 +221,54 @@ func (h *holder) spawnerEnded() {
 		o.close()
 		h.failed(o.id, proc.FaultOf(errNoSpawner))
 	}
+	if s.then != nil {
+		s.then()
+		return
+	}
 	h.startSpawner()
 }
+
+// endSpawner ends the spawner when it has carried out its orders, or by force if it does
+// not for long. Then the next one is started, or else then is called.
+func (h *holder) endSpawner(then func()) {
+	s := h.spawner
+	if s == nil {
+		if then != nil {
+			then()
+		}
+		return
+	}
+	s.leaving, s.then = true, then
+	h.afterOrders(func() {
+		if h.spawner == s {
+			s.line.close()
+		}
+	})
+}
+
+// afterOrders calls f when the spawner has carried out all orders. One that does not in
+// time, as the file of a program is on a server that does not answer, is killed.
+func (h *holder) afterOrders(f func()) {
+	deadline := h.now().Add(orderPatience)
+	var look func()
+	look = func() {
+		switch {
+		case h.spawner == nil || len(h.spawner.orders) == 0:
+			f()
+			return
+		case h.now().After(deadline):
+			h.log.Error("the spawner does not get on; it is killed", "pid", h.spawner.pid)
+			_ = unix.PidfdSendSignal(h.spawner.pidfd, unix.SIGKILL, nil, 0)
+			deadline = h.now().Add(orderPatience)
+		}
+		time.AfterFunc(bornAgain, func() { h.post(look) })
+	}
+	look()
+}
+
+// orderPatience is how long the spawner's orders may keep a manager, or an upgrade,
+// waiting.
+const orderPatience = 10 * time.Second
 
 const (
 	bornLooks = 2000
@@ -213,7 +281,7 @@ func (h *holder) findBorn() (pid, pidfd int) {
 	for range bornLooks {
 		pid := proc.FindChild(func(pid int) bool {
 			_, held := h.pids[pid]
-			return !held && (h.manager == nil || pid != h.manager.pid)
+			return !held && !h.helper(pid)
 		})
 		if pid == 0 {
 			return 0, -1
