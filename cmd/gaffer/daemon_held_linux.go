@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -137,14 +138,27 @@ func (d *daemon) matchHeld(entries []proc.Entry) {
 			search = append(search, e)
 		}
 	}
-	if len(search) == 0 {
-		return
-	}
-	marked := func(id uint64) func(string) bool { return d.marked(id) }
 	before := map[uint64]*proc.Held{}
-	for _, h := range l.before {
+	for _, h := range slices.Concat(l.client.Restored, l.before) {
+		if was := before[h.ID]; was != nil {
+			h.Merge(was)
+			was.Release()
+		}
 		before[h.ID] = h
 	}
+	if len(search) > 0 {
+		d.searchHeld(search, before)
+	}
+	for _, h := range before {
+		h.Release()
+	}
+}
+
+// searchHeld looks for what only the ledger knows. What was seen before, and is no
+// more, has ended since.
+func (d *daemon) searchHeld(search []proc.Entry, before map[uint64]*proc.Held) {
+	l := d.link
+	marked := func(id uint64) func(string) bool { return d.marked(id) }
 	for _, h := range proc.FindHeld(search, l.pipes, marked) {
 		if b := before[h.ID]; b != nil {
 			h.Merge(b)
@@ -153,9 +167,6 @@ func (d *daemon) matchHeld(entries []proc.Entry) {
 			l.client.Hold(h.ID, h.PID, h.PIDFD, h.Keep)
 		}
 		l.held = append(l.held, h)
-	}
-	for _, h := range before {
-		h.Release()
 	}
 	found := map[uint64]bool{}
 	for _, h := range l.held {

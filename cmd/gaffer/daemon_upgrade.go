@@ -21,10 +21,10 @@ func newDaemonUpgrade() *cobra.Command {
 		Use:   "upgrade [flags] [BINARY]",
 		Short: "Have another gaffer take over the running services",
 		Long: `Replace the daemon's manager by the one of BINARY (default: this program), while all
-services go on with the same processes. If it does not come up, the one before is taken
-back. The process that holds the services is asked first whether BINARY understands it. If
-they speak of different things, it becomes BINARY, too, and stays the same process; else it
-is as it was until the daemon is stopped.
+services go on with the same processes. If it does not come up, the one before is
+taken back. The process that holds the services is asked first whether BINARY
+understands it. If they speak different protocols it becomes BINARY, too, and stays
+the same process; else it is as it was until the daemon is stopped.
 
 Exit status: 0 it has taken over; 1 it has not, and the one before goes on; 4 there is
 no daemon.`,

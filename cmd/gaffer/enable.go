@@ -252,6 +252,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=main
+FileDescriptorStoreMax=4096
 ExecStart=%s
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always

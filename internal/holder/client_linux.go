@@ -20,8 +20,10 @@ const window = 32
 //
 // mu guards what is below it; handlers is set once, by Serve.
 type Client struct {
-	line     *line
-	Welcome  Welcome
+	line    *line
+	Welcome Welcome
+	// Restored is what the service manager had kept of processes that nobody holds.
+	Restored []*proc.Held
 	places   chan struct{} // holds a value for each start on its way
 	handlers Handlers
 
@@ -45,14 +47,14 @@ type Handlers struct {
 }
 
 // Connect greets the holder at the other end of a descriptor, and returns what it holds.
-func Connect(fd int) (*Client, []*proc.Held, error) {
+func Connect(fd int) (c *Client, held []*proc.Held, err error) {
 	l, err := newLine(fd)
 	if err != nil {
 		return nil, nil, fmt.Errorf("holder: %w", err)
 	}
-	c := &Client{line: l, places: make(chan struct{}, window), pending: map[uint64]func(int, int, error){}}
+	c = &Client{line: l, places: make(chan struct{}, window), pending: map[uint64]func(int, int, error){}}
 	l.send(&frame{kind: kindHello, body: []byte(Protocol)})
-	held, err := c.listen()
+	held, err = c.listen()
 	if err != nil {
 		return nil, nil, fmt.Errorf("holder: %w", err)
 	}
@@ -75,10 +77,14 @@ func (c *Client) listen() ([]*proc.Held, error) {
 			}
 		case kindRefused:
 			return nil, errors.New(string(f.body))
-		case kindHeld:
+		case kindHeld, kindRestored:
 			h, err := parseHeld(&f)
 			if err != nil {
 				return nil, err
+			}
+			if f.kind == kindRestored {
+				c.Restored = append(c.Restored, h)
+				continue
 			}
 			all = append(all, h)
 		case kindListed:

@@ -32,6 +32,12 @@ type handed struct {
 	Upgraded *Upgraded       `json:"upgraded,omitempty"`
 	Before   *handedProgram  `json:"before,omitempty"` // to be taken back if the upgrade fails
 	Services []handedService `json:"services,omitempty"`
+	Sockets  []handedSocket  `json:"sockets,omitempty"`
+}
+
+type handedSocket struct {
+	FD   int    `json:"fd"`
+	Name string `json:"name,omitempty"`
 }
 
 type handedProgram struct {
@@ -93,6 +99,9 @@ func (h *holder) handOver() *handed {
 	if u := h.upgrade; u != nil && u.begun {
 		state.Before = &handedProgram{int(u.before.file.Fd()), u.before.path}
 	}
+	for _, s := range h.outside.sockets {
+		state.Sockets = append(state.Sockets, handedSocket{s.fd, s.name})
+	}
 	for _, s := range h.services {
 		one := handedService{ID: s.id, PID: s.pid, PIDFD: s.pidfd, Exit: s.exit, Reaped: s.reaped}
 		for _, k := range s.keep {
@@ -139,6 +148,9 @@ func (s *handed) inherited(yes bool) {
 	if s.Before != nil {
 		set(s.Before.FD)
 	}
+	for _, one := range s.Sockets {
+		set(one.FD)
+	}
 	for _, one := range s.Services {
 		set(one.PIDFD)
 		for _, k := range one.Keep {
@@ -159,6 +171,9 @@ func (h *holder) takeOver(fd int) error {
 	state.inherited(false)
 	h.epoch, h.stops, h.reload, h.last, h.since, h.upgraded = state.Epoch, state.Stops, state.Reload, state.Last, state.Since, state.Upgraded
 	h.begun = true
+	for _, s := range state.Sockets {
+		h.outside.sockets = append(h.outside.sockets, socket{s.FD, s.Name})
+	}
 	if b := state.Before; b != nil {
 		h.upgrade = &upgrading{replaces: true, begun: true, before: program{os.NewFile(uintptr(b.FD), "binary"), b.Path}}
 		h.limitUpgrade()
@@ -170,7 +185,7 @@ func (h *holder) takeOver(fd int) error {
 		}
 		switch {
 		case s.exit == nil:
-			h.took(s)
+			h.look(s)
 		case s.reaped:
 			h.services[s.id] = s
 		default:
@@ -194,6 +209,9 @@ func (h *holder) succeed(failed func(error)) {
 	})
 }
 
+// storePatience is how long a service manager that does not listen holds this up.
+const storePatience = time.Second
+
 // become executes the next program. It returns only if that can't be.
 func (h *holder) become() error {
 	h.deafen()
@@ -214,6 +232,7 @@ func (h *holder) become() error {
 			more = false
 		}
 	}
+	h.outside.store.flush(storePatience)
 	state := h.handOver()
 	f, err := state.file()
 	if err != nil {
@@ -221,9 +240,7 @@ func (h *holder) become() error {
 	}
 	defer f.Close()
 	state.inherited(true)
-	h.outside.inherited(true)
 	defer state.inherited(false)
-	defer h.outside.inherited(false)
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
 		return err
 	}

@@ -45,9 +45,10 @@ type holder struct {
 	program program       // what managers and spawners are started from
 
 	services map[uint64]*service
-	pids     map[int]uint64 // of those that are not buried
-	manager  *manager       // nil: none runs
-	spawner  *spawnerProc   // nil: none runs
+	restored map[uint64]*restored // that the service manager had kept, until a manager is ready
+	pids     map[int]uint64       // of those that are not buried
+	manager  *manager             // nil: none runs
+	spawner  *spawnerProc         // nil: none runs
 	epoch    uint32
 	begun    bool // a manager was ready once
 	failures int  // managers in a row that did not live for long
@@ -131,6 +132,8 @@ func (h *holder) open() error {
 		if err := h.takeOver(h.opts.Handed); err != nil {
 			return fmt.Errorf("what the holder before has handed over: %w", err)
 		}
+	} else {
+		h.restored, h.outside.sockets = restore(passed())
 	}
 	go watchOrphans(func() { h.post(h.bury) })
 	h.startSpawner()
@@ -234,7 +237,7 @@ func (h *holder) welcome(m *manager, protocol string) {
 		return
 	}
 	body, err := json.Marshal(Welcome{
-		Protocol: Protocol, Epoch: m.epoch, PID: os.Getpid(), First: m.epoch == 1, Stops: h.stops, Last: h.last, Since: h.since, Upgrade: h.upgraded,
+		Protocol: Protocol, Epoch: m.epoch, PID: os.Getpid(), First: !h.begun, Stops: h.stops, Last: h.last, Since: h.since, Upgrade: h.upgraded,
 	})
 	if err != nil {
 		h.log.Error("welcome", "reason", err)
@@ -245,6 +248,7 @@ func (h *holder) welcome(m *manager, protocol string) {
 	for _, s := range h.services {
 		m.line.send(s.held(m.epoch))
 	}
+	h.giveBack(m)
 	m.line.send(&frame{kind: kindListed, epoch: m.epoch})
 }
 
@@ -298,6 +302,7 @@ func (h *holder) tell(m *manager, body []byte) {
 		h.outside.tellStarter(text)
 	case tellReady:
 		h.begun, m.ready = true, true
+		h.releaseRestored()
 		h.ping()
 		h.outside.closeStarter()
 		h.upgradeReady()

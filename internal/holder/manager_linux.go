@@ -35,7 +35,7 @@ func (h *holder) startManager() {
 		return
 	}
 	h.epoch++
-	l, err := h.launch(h.opts.Manager, h.outside.environ(), h.outside.listeners())
+	l, err := h.launch(h.opts.Manager, h.outside.environ(), h.outside.sockets)
 	if err == nil {
 		err = h.exits.watch(l.pidfd, keyManager)
 	}

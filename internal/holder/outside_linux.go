@@ -18,11 +18,19 @@ import (
 // it is, somebody who waits until it is ready, or nobody.
 type outside struct {
 	notify  *net.UnixConn
+	store   *store // nil: the service manager keeps nothing
 	starter *os.File
-	sockets []*os.File // that the service manager has opened
-	names   string     // of them
+	sockets []socket // that the service manager has opened
 }
 
+// socket is a descriptor that the service manager has passed.
+type socket struct {
+	fd   int
+	name string
+}
+
+// open finds out what there is. The sockets of a process that was another program
+// before are what that has handed over.
 func (o *outside) open(starter int) {
 	if starter > 0 {
 		syscall.CloseOnExec(starter)
@@ -31,41 +39,47 @@ func (o *outside) open(starter int) {
 	if name := os.Getenv("NOTIFY_SOCKET"); name != "" {
 		if c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"}); err == nil {
 			o.notify = c
+			o.store = newStore(c)
 		}
 	}
+}
+
+// passed are the descriptors that the service manager has passed to this process.
+func passed() (all []socket) {
+	defer func() {
+		for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+			_ = os.Unsetenv(name) // the numbers may soon be others'
+		}
+	}()
 	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	if err != nil || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
-		return
+		return nil
 	}
 	const first = 3
-	for fd := first; fd < first+n; fd++ {
-		syscall.CloseOnExec(fd)
-		o.sockets = append(o.sockets, os.NewFile(uintptr(fd), "socket"))
+	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	for i := range n {
+		s := socket{fd: first + i}
+		syscall.CloseOnExec(s.fd)
+		if i < len(names) {
+			s.name = names[i]
+		}
+		all = append(all, s)
 	}
-	o.names = os.Getenv("LISTEN_FDNAMES")
+	return all
 }
 
 // environ is the manager's environment: what the service manager says is for this
 // program, but for the sockets.
 func (o *outside) environ() []string {
-	env := without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+	env := without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE")
 	if len(o.sockets) > 0 {
-		env = append(env, "LISTEN_FDS="+strconv.Itoa(len(o.sockets)), "LISTEN_FDNAMES="+o.names)
+		names := make([]string, len(o.sockets))
+		for i, s := range o.sockets {
+			names[i] = s.name
+		}
+		env = append(env, "LISTEN_FDS="+strconv.Itoa(len(o.sockets)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 	}
 	return env
-}
-
-func (o *outside) listeners() []*os.File { return o.sockets }
-
-// inherited sets whether the sockets are there after an exec.
-func (o *outside) inherited(yes bool) {
-	flags := unix.FD_CLOEXEC
-	if yes {
-		flags = 0
-	}
-	for _, s := range o.sockets {
-		_, _ = unix.FcntlInt(s.Fd(), unix.F_SETFD, flags)
-	}
 }
 
 func (o *outside) tellService(lines string) {

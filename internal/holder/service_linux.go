@@ -48,6 +48,12 @@ func (s *service) held(epoch uint32) *frame {
 
 // took: a process is held from now on.
 func (h *holder) took(s *service) {
+	h.look(s)
+	h.outside.store.keep(s, h.restored[s.id])
+}
+
+// look begins to watch a service.
+func (h *holder) look(s *service) {
 	h.services[s.id] = s
 	h.pids[s.pid] = s.id
 	if err := h.exits.watch(s.pidfd, s.id); err != nil {
@@ -95,6 +101,7 @@ func (h *holder) reap(s *service) {
 	s.reaped = true
 	proc.BuryPidfd(s.pidfd)
 	delete(h.pids, s.pid)
+	h.outside.store.drop(s, false)
 	_ = unix.Close(s.pidfd)
 	s.pidfd = -1
 }
@@ -105,6 +112,7 @@ func (h *holder) forget(s *service) {
 		h.exits.forget(s.pidfd)
 		delete(h.pids, s.pid)
 	}
+	h.outside.store.drop(s, true)
 	s.close()
 	delete(h.services, s.id)
 }

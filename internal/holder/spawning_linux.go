@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,22 +52,16 @@ type child struct {
 }
 
 // execute starts a program.
-func execute(binary *os.File, args, env []string, files []*os.File) (child, error) {
+func execute(binary *os.File, args, env []string, files []uintptr) (child, error) {
 	pidfd := -1
-	p, err := os.StartProcess(byDescriptor(binary), append([]string{"gaffer"}, args...), &os.ProcAttr{
+	pid, _, err := syscall.StartProcess(byDescriptor(binary), append([]string{"gaffer"}, args...), &syscall.ProcAttr{
 		Env: env, Files: files,
-		Sys: &unix.SysProcAttr{Setpgid: true, PidFD: &pidfd}, // what a terminal sends is for the holder
+		Sys: &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd}, // what a terminal sends is for the holder
 	})
 	if err == nil && pidfd < 0 {
-		pidfd, err = unix.PidfdOpen(p.Pid, 0)
+		pidfd, err = unix.PidfdOpen(pid, 0)
 	}
-	if err != nil {
-		return child{}, err
-	}
-	c := child{pid: p.Pid}
-	c.pidfd, err = unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
-	_ = p.Release()
-	return c, err
+	return child{pid, pidfd}, err
 }
 
 // byDescriptor is a name by which a program can be executed.
@@ -74,15 +69,17 @@ func byDescriptor(binary *os.File) string { return "/proc/self/fd/" + strconv.It
 
 // launch starts the program again, with these arguments and the number of the
 // descriptor that leads here, which comes after the extra ones.
-func (h *holder) launch(args []string, env []string, extra []*os.File) (*launched, error) {
+func (h *holder) launch(args, env []string, extra []socket) (*launched, error) {
 	ours, theirs, err := newPair()
 	if err != nil {
 		return nil, err
 	}
-	end := os.NewFile(uintptr(theirs), "line")
-	defer end.Close()
-	files := append([]*os.File{os.Stdin, os.Stdout, os.Stderr}, extra...)
-	files = append(files, end)
+	defer unix.Close(theirs)
+	files := []uintptr{0, 1, 2}
+	for _, s := range extra {
+		files = append(files, uintptr(s.fd))
+	}
+	files = append(files, uintptr(theirs))
 	c, err := execute(h.program.file, slices.Concat(args, []string{strconv.Itoa(len(files) - 1)}), env, files)
 	if err != nil {
 		ours.close()

@@ -77,7 +77,7 @@ func (h *holder) check(u *upgrading) error {
 		return err
 	}
 	defer w.Close()
-	c, err := execute(u.next.file, h.opts.Check, h.outside.environ(), []*os.File{state, w, os.Stderr})
+	c, err := execute(u.next.file, h.opts.Check, h.outside.environ(), []uintptr{state.Fd(), w.Fd(), 2})
 	if err == nil {
 		err = h.exits.watch(c.pidfd, keyChecker)
 	}

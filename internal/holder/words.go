@@ -11,7 +11,7 @@ type Welcome struct {
 	Protocol string
 	Epoch    uint32
 	PID      int       // the holder's
-	First    bool      // no manager was there before it
+	First    bool      // none before it was ready
 	Stops    int       // how often it was asked to stop everything
 	Last     string    // how the manager before it ended; "": there was none
 	Since    time.Time // when that was

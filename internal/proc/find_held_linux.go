@@ -36,9 +36,17 @@ func FindHeld(entries []Entry, pipes string, marked func(id uint64) func(string)
 	return all
 }
 
-// Merge takes over from an earlier look what this one has not found any more.
+// Merge takes over from an earlier look what this one has not found any more. The rest of
+// that is to be released.
 func (h *Held) Merge(before *Held) {
-	if h.PIDFD < 0 && before.PIDFD >= 0 && h.PID == before.PID {
+	if h.Doubtful && before.PID != 0 {
+		h.PID, h.Doubtful = before.PID, false
+		h.Exit = &Exit{Status: -1, Lost: true, Time: time.Now()}
+	}
+	if h.PID != before.PID { // it was another one
+		return
+	}
+	if h.PIDFD < 0 && before.PIDFD >= 0 {
 		h.PIDFD, before.PIDFD = before.PIDFD, -1
 		h.Exit = nil // that is told by the descriptor
 	}
@@ -78,9 +86,22 @@ func openFIFOs(dir string, id uint64) []Kept {
 			continue
 		}
 		fd, err := unix.Open(path, mode|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-		if err == nil { // for writing, nobody reads it any more
-			keep = append(keep, Kept{stream, fd})
+		if err != nil { // for writing, nobody reads it any more
+			continue
 		}
+		if stream != Stdin {
+			hangUp(path)
+		}
+		keep = append(keep, Kept{stream, fd})
 	}
 	return keep
+}
+
+// hangUp has those who have just opened a FIFO to read hear of its end, if nobody writes
+// to it any more: they hear of the end of writers that were there before them no other
+// way.
+func hangUp(path string) {
+	if fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0); err == nil {
+		_ = unix.Close(fd)
+	}
 }
