@@ -241,7 +241,9 @@ func (m *matrix) strike() {
 	case "manager and holder":
 		kill(manager, syscall.SIGKILL)
 		kill(holder, syscall.SIGKILL)
+		killed := m.killManagers(rand.IntN(3))
 		m.start()
+		m.kills["manager that takes over"] += killed()
 	default:
 		pid := map[string]int{"manager stopped": manager, "holder stopped": holder, "spawner stopped": spawner, "service stopped": m.pids["slow.1"]}[cell]
 		kill(pid, syscall.SIGSTOP)
@@ -249,6 +251,46 @@ func (m *matrix) strike() {
 		kill(pid, syscall.SIGCONT)
 	}
 	time.Sleep(pause)
+}
+
+// killManagers kills the next managers, so many, each shortly after it has begun, until
+// the function that it returns is called; that says how many they were.
+func (m *matrix) killManagers(most int) (killed func() int) {
+	over, n := make(chan struct{}), make(chan int, 1)
+	go func() {
+		done := map[int]bool{}
+		defer func() { n <- len(done) }()
+		for len(done) < most {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			if pid := m.starting(); pid != 0 && !done[pid] {
+				time.Sleep(rand.N(20 * time.Millisecond))
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				done[pid] = true
+			}
+		}
+	}()
+	return func() int {
+		close(over)
+		return <-n
+	}
+}
+
+// starting is a manager of the daemon, whoever its holder is.
+func (m *matrix) starting() int {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, line := range lines {
+		text, _ := os.ReadFile(line)
+		words := strings.Split(string(text), "\x00")
+		if len(words) > 3 && words[1] == "daemon" && words[2] == roleManager && slices.Contains(words, m.dir+"/state") {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(line)))
+			return pid
+		}
+	}
+	return 0
 }
 
 // check compares what there is with what should be.
