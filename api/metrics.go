@@ -81,6 +81,9 @@ func showMetrics(c *call) error {
 	x := exposition{b}
 	x.templates(list)
 	x.usage(stats)
+	if err := x.forwards(c); err != nil {
+		return err
+	}
 	x.itself(c.s, last)
 	c.w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = c.w.Write(b.Bytes()) // who has gone needs no answer
@@ -142,6 +145,50 @@ func (x exposition) usage(stats []gaffer.Stats) {
 	gauge("gaffer_open_fds", "Open descriptors of the processes of a template.", func(s *gaffer.Stats) float64 {
 		return total(s.Processes, func(p *gaffer.ProcessStats) float64 { return float64(max(p.FDs, 0)) })
 	})
+	counter := func(name, help string, value func(*gaffer.Stats) float64) {
+		x.family(name, "counter", help)
+		for i := range stats {
+			x.sample(name, value(&stats[i]), "template", stats[i].Name)
+		}
+	}
+	counter("gaffer_output_lost_bytes_total", "Bytes of a template's output that could not be kept in log files, since the manager began.", func(s *gaffer.Stats) float64 {
+		return float64(s.LostOutput)
+	})
+	counter("gaffer_output_blocked_seconds_total", "How long processes of a template may have had to wait because their pipes were full, since the manager began.", func(s *gaffer.Stats) float64 {
+		return time.Duration(s.Blocked).Seconds()
+	})
+}
+
+// forwards is how lines get on that are sent to others, for whoever may see all of them.
+func (x exposition) forwards(c *call) error {
+	if c.s.opts.Forwards == nil || !c.caller.whole() {
+		return nil
+	}
+	list, err := c.s.opts.Forwards.List(c.r.Context())
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	now := time.Now()
+	for _, f := range []struct {
+		name, kind, help string
+		value            func(*Forward) float64
+	}{
+		{"gaffer_forward_lines_total", "counter", "Lines that a destination has taken, since the manager began.", func(f *Forward) float64 { return float64(f.Sent) }},
+		{"gaffer_forward_lost_lines_total", "counter", "Lines that a destination has refused, or that were gone before they were sent.", func(f *Forward) float64 { return float64(f.Lost) }},
+		{"gaffer_forward_lost_bytes_total", "counter", "Bytes that log files gave up before they were sent.", func(f *Forward) float64 { return float64(f.LostBytes) }},
+		{"gaffer_forward_behind_seconds", "gauge", "How old the oldest line is that is known to wait.", func(f *Forward) float64 {
+			if f.Behind.IsZero() {
+				return 0
+			}
+			return max(now.Sub(f.Behind).Seconds(), 0)
+		}},
+	} {
+		x.family(f.name, f.kind, f.help)
+		for i := range list {
+			x.sample(f.name, f.value(&list[i]), "forward", list[i].Name)
+		}
+	}
+	return nil
 }
 
 // total sums over processes and what they have started.

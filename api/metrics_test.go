@@ -20,7 +20,7 @@ func TestMetricsAreAsPrometheusWantsThem(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := New(m, Options{Version: "1.2\n\"3\\", Node: "é"})
+	s, err := New(m, Options{Version: "1.2\n\"3\\", Node: "é", Forwards: sending{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +42,11 @@ func TestMetricsAreAsPrometheusWantsThem(t *testing.T) {
 	for _, name := range []string{"gaffer_processes_wanted", "gaffer_processes_running", "gaffer_restarts_total", "gaffer_cpu_seconds", "gaffer_resident_memory_bytes"} {
 		if n := len(families[name].GetMetric()); n != 2 {
 			t.Errorf("%s has %d samples, want one a template\n%s", name, n, text)
+		}
+	}
+	for _, name := range []string{"gaffer_forward_lines_total", "gaffer_forward_lost_lines_total", "gaffer_forward_lost_bytes_total", "gaffer_forward_behind_seconds"} {
+		if n := len(families[name].GetMetric()); n != 2 {
+			t.Errorf("%s has %d samples, want one a destination\n%s", name, n, text)
 		}
 	}
 	for _, f := range families {

@@ -152,6 +152,13 @@ func (d *daemon) matchHeld(entries []proc.Entry) {
 	for _, h := range before {
 		h.Release()
 	}
+	found := d.adopted()
+	for _, e := range search {
+		if !found[e.ID] { // it was never started
+			l.ledger.Gone(e.ID)
+		}
+	}
+	proc.SweepPipes(l.pipes, func(id uint64) bool { return found[id] })
 }
 
 // searchHeld looks for what only the ledger knows. What was seen before, and is no
@@ -167,15 +174,6 @@ func (d *daemon) searchHeld(search []proc.Entry, before map[uint64]*proc.Held) {
 			l.client.Hold(h.ID, h.PID, h.PIDFD, h.Keep)
 		}
 		l.held = append(l.held, h)
-	}
-	found := map[uint64]bool{}
-	for _, h := range l.held {
-		found[h.ID] = true
-	}
-	for _, e := range search {
-		if !found[e.ID] { // it was never started
-			l.ledger.Gone(e.ID)
-		}
 	}
 }
 

@@ -252,10 +252,6 @@ func startFrame(o *proc.Order) (*frame, error) {
 			f.fds = append(f.fds, fd)
 		}
 	}
-	if o.Cgroup >= 0 {
-		text.cgroup = true
-		f.fds = append(f.fds, o.Cgroup)
-	}
 	for _, k := range o.Keep {
 		text.keep = append(text.keep, k.Stream)
 		f.fds = append(f.fds, k.FD)

@@ -96,12 +96,10 @@ func parseHeader(b []byte) (f frame, body, fds int, err error) {
 }
 
 // An order's body begins with what its descriptors are: how many the process gets,
-// one byte for each that says whether it is among them, whether there is one of a
-// cgroup, and the streams of those that are to be kept. The rest is for the spawner.
+// one byte for each that says whether it is among them, and the streams of those that are to be kept. The rest is for the spawner.
 type order struct {
 	places []bool // of the process's descriptors; false is the null device
-	cgroup bool
-	keep   []int // streams
+	keep   []int  // streams
 	spec   []byte
 }
 
@@ -112,14 +110,11 @@ func (o *order) fds() int {
 			n++
 		}
 	}
-	if o.cgroup {
-		n++
-	}
 	return n
 }
 
 func (o *order) append(b []byte) []byte {
-	b = append(b, byte(len(o.places)), byte(len(o.keep)), flag(o.cgroup))
+	b = append(b, byte(len(o.places)), byte(len(o.keep)))
 	for _, p := range o.places {
 		b = append(b, flag(p))
 	}
@@ -131,12 +126,11 @@ func (o *order) append(b []byte) []byte {
 
 func parseOrder(f *frame) (o order, err error) {
 	b := f.body
-	if len(b) < 3 || len(b) < 3+int(b[0])+int(b[1]) {
+	if len(b) < 2 || len(b) < 2+int(b[0])+int(b[1]) {
 		return o, errTorn
 	}
 	places, keep := int(b[0]), int(b[1])
-	o.cgroup = b[2] != 0
-	b = b[3:]
+	b = b[2:]
 	for _, p := range b[:places] {
 		o.places = append(o.places, p != 0)
 	}

@@ -71,7 +71,7 @@ func startSibling(siblings *proc.Siblings, f *frame) (pid, pidfd int, err error)
 	if err != nil {
 		return 0, -1, err
 	}
-	fds, cgroup := f.fds, -1
+	fds := f.fds
 	places := make([]int, len(o.places))
 	for i, there := range o.places {
 		places[i] = -1
@@ -79,10 +79,7 @@ func startSibling(siblings *proc.Siblings, f *frame) (pid, pidfd int, err error)
 			places[i], fds = fds[0], fds[1:]
 		}
 	}
-	if o.cgroup {
-		cgroup = fds[0]
-	}
-	return siblings.Start(spec, places, cgroup)
+	return siblings.Start(spec, places)
 }
 
 // nameProgram gives this program the name by which it is listed: it was executed by a

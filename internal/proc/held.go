@@ -28,11 +28,10 @@ var ErrParentGone = errors.New("the process that holds services has ended")
 
 // Order is what a Parent is to start.
 type Order struct {
-	ID     uint64
-	Spec   *Spec
-	FDs    []int // the process's, by its own numbers; -1 is the null device
-	Cgroup int   // the descriptor of the directory to start in, or -1
-	Keep   []Kept
+	ID   uint64
+	Spec *Spec
+	FDs  []int // the process's, by its own numbers; -1 is the null device
+	Keep []Kept
 }
 
 // Kept is one end of a stream that the parent holds, too, so that the stream

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,7 +91,7 @@ func (h *HeldHost) launch(spec *Spec, handler Handler, done func(error)) error {
 		h.started(spec, handler, &channels, pid, pidfd, err, done)
 		return nil
 	}
-	order := &Order{ID: spec.ID, Spec: spec, FDs: channels.fds, Cgroup: -1, Keep: channels.ours}
+	order := &Order{ID: spec.ID, Spec: spec, FDs: channels.fds, Keep: channels.ours}
 	h.parent.Start(order, func(pid, pidfd int, err error) {
 		h.started(spec, handler, &channels, pid, pidfd, err, done)
 	})
@@ -402,6 +403,22 @@ func (f *fifos) make(stream, mode int) (theirs, ours int, err error) {
 		return -1, -1, fmt.Errorf("%s: %w", path, err)
 	}
 	return theirs, ours, nil
+}
+
+// SweepPipes removes the pipes of processes that are none any more: of a daemon that was
+// killed while it started or ended them.
+func SweepPipes(dir string, live func(id uint64) bool) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		name, stream, _ := strings.Cut(e.Name(), ".")
+		id, err := strconv.ParseUint(name, 10, 64)
+		if _, serr := strconv.Atoi(stream); err == nil && serr == nil && e.Type() == os.ModeNamedPipe && !live(id) {
+			_ = os.Remove(filepath.Join(dir, e.Name())) // or the next time
+		}
+	}
 }
 
 // highestStream is that of the files that a process can have.

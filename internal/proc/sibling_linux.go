@@ -39,11 +39,11 @@ func NewSiblings(log *slog.Logger) (*Siblings, error) {
 	return s, nil
 }
 
-// Start starts a program with these descriptors, -1 being the null device, in the
-// cgroup behind a descriptor, or -1. With an error there can be a pidfd all the same:
-// of a child that has ended, which the parent has to bury.
-func (s *Siblings) Start(spec *Spec, fds []int, cgroup int) (pid, pidfd int, err error) {
-	l := launch{spec: spec, fds: fds, cgroup: cgroup}
+// Start starts a program with these descriptors, -1 being the null device. With an
+// error there can be a pidfd all the same: of a child that has ended, which the parent
+// has to bury.
+func (s *Siblings) Start(spec *Spec, fds []int) (pid, pidfd int, err error) {
+	l := launch{spec: spec, fds: fds, cgroup: -1}
 	if spec.changesUser() {
 		dumpable, _ := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
 		defer func() {
@@ -79,10 +79,3 @@ func endedPidfd(pidfd int) bool {
 
 // BuryPidfd buries the child behind a pidfd, if it has ended and is this program's.
 func BuryPidfd(pidfd int) { _, _, _ = tryReap(pidfd) }
-
-// BirthOf is when the kernel says that a process began, in ticks since the boot; 0
-// when there is none.
-func BirthOf(pid int) uint64 {
-	k, _ := readKin(pid)
-	return k.start
-}

@@ -3,7 +3,6 @@ package proc
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 )
 
 // errSpecText is what ParseSpec says of bytes that AppendSpec has not written.
@@ -134,6 +133,3 @@ type faultError struct{ fault Fault }
 
 func (e *faultError) Error() string { return e.fault.Text }
 func (e *faultError) Unwrap() error { return numbered(e.fault.Errno) }
-
-// String shows a fault in logs.
-func (f Fault) String() string { return fmt.Sprintf("%s (%d)", f.Text, f.Errno) }
