@@ -77,6 +77,15 @@ func segments(dir, label string) []segment {
 	return list
 }
 
+// onDisk is the size of a segment with its index.
+func (s *segment) onDisk(label string) int64 {
+	info, err := os.Stat(filepath.Join(filepath.Dir(s.path), rotatedIndex(label, s.base)))
+	if err != nil {
+		return s.size
+	}
+	return s.size + info.Size()
+}
+
 // end is where a segment ends in its stream.
 func (s *segment) end(label string) int64 {
 	if !s.packed {

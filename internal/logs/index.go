@@ -30,55 +30,118 @@ type mark struct {
 }
 
 const (
-	indexMagic = "gaffidx1"
-	markSize   = 32
+	indexMagic = "gaffidx2"
 	// headSize is that of what stands before the marks: the magic, the offset in the
 	// stream at which the file begins, and nothing yet.
 	headSize = 32
+	// markID says that a mark's id is another one than the mark's before it.
+	markID = 1 << 7
+	// checkSeed is where the sum of a mark begins: no zeros are a mark.
+	checkSeed = 0x5a
 )
 
-func appendMark(b []byte, m *mark) []byte {
-	b = binary.LittleEndian.AppendUint64(b, uint64(m.time))
-	b = binary.LittleEndian.AppendUint64(b, uint64(m.offset))
-	b = binary.LittleEndian.AppendUint64(b, m.id)
-	return append(b, m.kind, 0, 0, 0, 0, 0, 0, 0)
-}
-
-func parseMark(b []byte) mark {
-	return mark{
-		time:   int64(binary.LittleEndian.Uint64(b)),
-		offset: int64(binary.LittleEndian.Uint64(b[8:])),
-		id:     binary.LittleEndian.Uint64(b[16:]),
-		kind:   b[24],
+// appendMark writes a mark as what is different from the one before it: its kind, its
+// time, its offset, its id if that is another one, and a sum of these bytes. That is six
+// to eight bytes where 32 would be needed.
+func appendMark(b []byte, before, m *mark) []byte {
+	start := len(b)
+	kind := m.kind
+	if m.id != before.id {
+		kind |= markID
 	}
+	b = append(b, kind)
+	b = binary.AppendVarint(b, m.time-before.time)
+	b = binary.AppendVarint(b, m.offset-before.offset)
+	if m.id != before.id {
+		b = binary.AppendUvarint(b, m.id)
+	}
+	return append(b, checkOf(b[start:]))
 }
 
-func indexHead(base int64) []byte {
-	b := append(make([]byte, 0, headSize), indexMagic...)
-	b = binary.LittleEndian.AppendUint64(b, uint64(base))
-	return append(b, make([]byte, headSize-len(b))...)
+func checkOf(b []byte) byte {
+	sum := byte(checkSeed)
+	for _, c := range b {
+		sum = sum*31 + c
+	}
+	return sum
+}
+
+// parseMark reads a mark, of so many bytes; 0: there is none, or none as a whole.
+func parseMark(b []byte, before *mark) (m mark, size int) {
+	if len(b) == 0 {
+		return m, 0
+	}
+	m.kind, m.id = b[0]&^markID, before.id
+	at := 1
+	var numbers [2]int64
+	for i := range numbers {
+		n, size := binary.Varint(b[at:])
+		if size <= 0 {
+			return m, 0
+		}
+		numbers[i] = n
+		at += size
+	}
+	m.time, m.offset = before.time+numbers[0], before.offset+numbers[1]
+	if b[0]&markID != 0 {
+		id, size := binary.Uvarint(b[at:])
+		if size <= 0 {
+			return m, 0
+		}
+		m.id = id
+		at += size
+	}
+	if at >= len(b) || b[at] != checkOf(b[:at]) {
+		return m, 0
+	}
+	return m, at + 1
+}
+
+// firstBefore stands for the mark before the first one of a file.
+func firstBefore(base int64) mark { return mark{offset: base} }
+
+// indexText is a whole index, and the last mark in it.
+func indexText(base int64, marks []mark) (text []byte, last mark) {
+	text = append(make([]byte, 0, headSize), indexMagic...)
+	text = binary.LittleEndian.AppendUint64(text, uint64(base))
+	text = append(text, make([]byte, headSize-len(text))...)
+	last = firstBefore(base)
+	for i := range marks {
+		text = appendMark(text, &last, &marks[i])
+		last = marks[i]
+	}
+	return text, last
 }
 
 var errIndex = errors.New("not an index")
 
-// readIndex reads an index from a place in it on, 0 being its beginning. next is where
-// to go on later.
-func readIndex(f io.ReaderAt, from int64) (base int64, marks []mark, next int64, err error) {
+// readIndex reads an index from its beginning. next is where to go on later.
+func readIndex(f io.ReaderAt) (base int64, marks []mark, next int64, err error) {
 	var head [headSize]byte
 	if _, err := f.ReadAt(head[:], 0); err != nil || string(head[:8]) != indexMagic {
 		return 0, nil, 0, errIndex
 	}
 	base = int64(binary.LittleEndian.Uint64(head[8:]))
-	next = max(from, headSize)
-	text, err := io.ReadAll(io.NewSectionReader(f, next, 1<<40))
+	marks, next, err = readMarks(f, headSize, firstBefore(base))
+	return base, marks, next, err
+}
+
+// readMarks reads the marks from a place in an index on. What is no whole mark may be
+// one later.
+func readMarks(f io.ReaderAt, from int64, before mark) (marks []mark, next int64, err error) {
+	text, err := io.ReadAll(io.NewSectionReader(f, from, 1<<40))
 	if err != nil {
-		return base, nil, next, err
+		return nil, from, err
 	}
-	for ; len(text) >= markSize; text = text[markSize:] {
-		marks = append(marks, parseMark(text))
-		next += markSize
+	next = from
+	for {
+		m, size := parseMark(text, &before)
+		if size == 0 {
+			return marks, next, nil
+		}
+		marks = append(marks, m)
+		text, next, before = text[size:], next+int64(size), m
 	}
-	return base, marks, next, nil
 }
 
 func readIndexFile(path string) (base int64, marks []mark, err error) {
@@ -87,7 +150,7 @@ func readIndexFile(path string) (base int64, marks []mark, err error) {
 		return 0, nil, err
 	}
 	defer f.Close()
-	base, marks, _, err = readIndex(f, 0)
+	base, marks, _, err = readIndex(f)
 	return base, marks, err
 }
 

@@ -273,7 +273,7 @@ func TestIndexesThatDisagreeAreRepaired(t *testing.T) {
 	for name, damage := range map[string]func(index string) error{
 		"missing":   os.Remove,
 		"no index":  func(p string) error { return os.WriteFile(p, []byte("what is this"), 0o600) },
-		"torn":      func(p string) error { return os.Truncate(p, headSize+markSize+5) },
+		"torn":      func(p string) error { return os.Truncate(p, headSize+12) },
 		"no header": func(p string) error { return os.Truncate(p, 3) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -57,8 +57,9 @@ type Reader struct {
 	store *Store
 	query Query
 	tapes []*tape
-	ready []*Record // to be delivered before anything else
-	last  bool      // that nothing more comes was taken notice of
+	ready []*Record  // to be delivered before anything else
+	last  bool       // that nothing more comes was taken notice of
+	busy  sync.Mutex // held while the tapes are used
 
 	wake chan struct{}
 	mu   sync.Mutex
@@ -245,9 +246,11 @@ func (r *Reader) matches(t *tape, rec *Record) bool {
 }
 
 // Next returns the next record, and waits for it if need be. The error is io.EOF when
-// nothing more comes, a *Gap where files were given up before they were read, or that of
-// ctx.
+// nothing more comes, a *Gap where files were given up before they were read, that of
+// ctx, or why a file can't be read.
 func (r *Reader) Next(ctx context.Context) (Record, error) {
+	r.busy.Lock()
+	defer r.leave()
 	for {
 		if err := ctx.Err(); err != nil {
 			return Record{}, err
@@ -268,6 +271,9 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 		}
 		if rec != nil {
 			return *rec, nil
+		}
+		if err := r.fault(); err != nil {
+			return Record{}, err
 		}
 		if over {
 			return Record{}, io.EOF
@@ -314,6 +320,34 @@ func (r *Reader) gap() *Gap {
 		}
 	}
 	return nil
+}
+
+// fault tells once why one of the streams can't be read.
+func (r *Reader) fault() error {
+	for _, t := range r.tapes {
+		if err := t.fault; err != nil {
+			t.fault = nil
+			return fmt.Errorf("%s: %w", t.source, err)
+		}
+	}
+	return nil
+}
+
+// leave ends the use of the tapes. Their files are closed by whoever is the last to
+// use them after the reader was closed.
+func (r *Reader) leave() {
+	r.busy.Unlock()
+	r.closeTapes()
+}
+
+func (r *Reader) closeTapes() {
+	if !r.closed() || !r.busy.TryLock() {
+		return
+	}
+	defer r.busy.Unlock()
+	for _, t := range r.tapes {
+		t.close()
+	}
 }
 
 // look takes notice of streams that have appeared, and says whether nothing more comes.
@@ -371,7 +405,9 @@ func (r *Reader) notify() {
 
 // Len is 1 when something is known to wait.
 func (r *Reader) Len() int {
-	if len(r.ready) == 0 {
+	r.busy.Lock()
+	defer r.leave()
+	if len(r.ready) == 0 && !r.closed() {
 		if rec := r.merge(r.tapes); rec != nil {
 			r.ready = append(r.ready, rec)
 		}
@@ -408,4 +444,5 @@ func (r *Reader) Close() {
 	r.over, r.shut = true, true
 	r.mu.Unlock()
 	r.notify()
+	r.closeTapes()
 }

@@ -43,6 +43,8 @@ type tape struct {
 	idle bool    // there is nothing to read before it grows
 	lost int64   // bytes that were given up before they were read
 
+	fault error // why it can't be read; nil: it can
+
 	whole bool   // delivered from where it is at, whatever its time
 	after Cursor // lines up to there are passed over; zero: none are
 }
@@ -87,8 +89,10 @@ func (t *tape) close() {
 	t.file, t.closer, t.index, t.marks, t.block = nil, nil, nil, nil, nil
 }
 
-// open opens the file that holds the byte at an offset, or the first one after it.
-func (t *tape) open() error {
+// open opens the file that holds the byte at an offset, or the first one after it. Where
+// the index of the current file is missing or none, it is being made or renamed, unless
+// that goes on for longer: with repair, the file is read without it.
+func (t *tape) open(repair bool) error {
 	if t.file != nil {
 		return nil
 	}
@@ -106,12 +110,15 @@ func (t *tape) open() error {
 	if err != nil {
 		return err
 	}
-	index, err := os.Open(currentIndex(t.dir, label))
-	if err != nil {
-		_ = f.Close()
-		return err
+	index, base, marks, next, err := t.openIndex()
+	if err != nil && repair {
+		if i >= 0 {
+			base = list[i].end(label)
+		}
+		t.at = max(t.at, base)
+		t.file, t.closer, t.base, t.marks = f, f, base, []mark{{time: modified(f.Name()), offset: base}}
+		return nil
 	}
-	base, marks, next, err := readIndex(index, 0)
 	if err == nil && i >= 0 && base > list[i].end(label) {
 		// There is a file in between now, or there was one that somebody has removed.
 		if again := segments(t.dir, label); len(again) > 0 && again[len(again)-1].base != list[i].base {
@@ -120,12 +127,26 @@ func (t *tape) open() error {
 	}
 	if err != nil {
 		_ = f.Close()
-		_ = index.Close()
+		if index != nil {
+			_ = index.Close()
+		}
 		return errors.Join(err, errAgain)
 	}
 	t.at = max(t.at, base)
 	t.file, t.closer, t.index, t.base, t.marks, t.next = f, f, index, base, marks, next
 	return nil
+}
+
+// openIndex opens the current file's.
+func (t *tape) openIndex() (f *os.File, base int64, marks []mark, next int64, err error) {
+	if f, err = os.Open(currentIndex(t.dir, t.source.label)); err != nil {
+		return nil, 0, nil, 0, err
+	}
+	if base, marks, next, err = readIndex(f); err != nil {
+		_ = f.Close()
+		return nil, 0, nil, 0, err
+	}
+	return f, base, marks, next, nil
 }
 
 // errAgain is for what is being renamed just now.
@@ -188,15 +209,26 @@ func (t *tape) refresh() {
 	if t.index == nil {
 		return
 	}
-	if _, marks, next, err := readIndex(t.index, t.next); err == nil {
+	before := firstBefore(t.base)
+	if n := len(t.marks); n > 0 {
+		before = t.marks[n-1]
+	}
+	if marks, next, err := readMarks(t.index, t.next, before); err == nil {
 		t.marks, t.next = append(t.marks, marks...), next
 	}
 }
 
+// How often it is looked for what is being renamed, a millisecond apart, and how often
+// before it is taken for damaged.
+const (
+	looks        = 100
+	patientLooks = 20
+)
+
 // read is what is in the file at an offset of the stream, at least a byte and at most a
 // block. It is nothing where the stream ends for now.
 func (t *tape) read(at, end int64) []byte {
-	for range 100 {
+	for try := range looks {
 		if at >= end {
 			return nil
 		}
@@ -206,7 +238,7 @@ func (t *tape) read(at, end int64) []byte {
 		if t.file == nil {
 			was := t.at
 			t.at = at
-			err := t.open()
+			err := t.open(try > patientLooks)
 			moved := t.at != at
 			if t.at = was; moved {
 				t.skip(t.base)
@@ -216,6 +248,9 @@ func (t *tape) read(at, end int64) []byte {
 				if errors.Is(err, errAgain) {
 					time.Sleep(time.Millisecond)
 					continue
+				}
+				if !errors.Is(err, fs.ErrNotExist) {
+					t.fault = err
 				}
 				return nil
 			}
@@ -228,6 +263,10 @@ func (t *tape) read(at, end int64) []byte {
 		var lost *damaged
 		if errors.As(err, &lost) {
 			t.skip(t.base + lost.next)
+			return nil
+		}
+		if n == 0 && err != nil && !errors.Is(err, io.EOF) {
+			t.fault = err
 			return nil
 		}
 		if n == 0 { // it goes on in the next file

@@ -47,6 +47,7 @@ type Writer struct {
 	base    int64 // of the current file, in the stream
 	size    int64 // of the current file
 	marks   int64 // size of its index
+	latest  mark  // the last one in it
 	known   bool  // base and size are
 	marked  int64 // time of the latest mark
 	by      *Capture
@@ -529,10 +530,7 @@ func (w *Writer) openIndex(log int) error {
 		base = told - stat.Size
 		marks = []mark{{time: stat.Mtim.Nano(), offset: base, id: w.last}}
 	}
-	text := indexHead(base)
-	for i := range marks {
-		text = appendMark(text, &marks[i])
-	}
+	text, last := indexText(base, marks)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return err
@@ -542,7 +540,7 @@ func (w *Writer) openIndex(log int) error {
 		return err
 	}
 	_ = f.Truncate(int64(len(text)))
-	w.index, w.marks = f, int64(len(text))
+	w.index, w.marks, w.latest = f, int64(len(text)), last
 	w.base, w.size = base, stat.Size
 	if m, ok := covering(marks, base+stat.Size); ok && w.by == nil {
 		w.last = m.id
@@ -571,8 +569,9 @@ func (w *Writer) mark(m mark) {
 	if w.index == nil {
 		return
 	}
-	if n, err := w.index.WriteAt(appendMark(nil, &m), w.marks); err == nil {
+	if n, err := w.index.WriteAt(appendMark(nil, &w.latest, &m), w.marks); err == nil {
 		w.marks += int64(n)
+		w.latest = m
 	}
 }
 
@@ -614,7 +613,7 @@ func (w *Writer) retire() {
 	list := segments(w.dir, w.source.label)
 	total := l.MaxSize // of the one that is written
 	for _, s := range list {
-		total += s.size
+		total += s.onDisk(w.source.label)
 	}
 	for i, s := range list {
 		many := len(list)-i > l.MaxFiles-1
@@ -632,7 +631,7 @@ func (w *Writer) retire() {
 			}
 			return
 		}
-		total -= s.size
+		total -= s.onDisk(w.source.label)
 		// To give back the memory of a file takes as long as to write a part of it.
 		w.store.aside(func() error {
 			return remove(filepath.Join(w.dir, rotatedName(w.source.label, s.base)), filepath.Join(w.dir, rotatedIndex(w.source.label, s.base)))
