@@ -409,3 +409,40 @@ func TestURLsHaveTheirUsualParts(t *testing.T) {
 		}
 	}
 }
+
+// slowPlaces hold up who keeps something in them.
+type slowPlaces struct {
+	memory
+	entered, leave chan struct{}
+}
+
+func (s *slowPlaces) Update(changes map[string][]byte) error {
+	select {
+	case s.entered <- struct{}{}:
+		<-s.leave
+	default:
+	}
+	return s.memory.Update(changes)
+}
+
+func TestATargetThatChangesWhileItIsBegunIsTaken(t *testing.T) {
+	f, r := newFiles(), &receiver{}
+	p := &slowPlaces{entered: make(chan struct{}), leave: make(chan struct{})}
+	d := central
+	d.Target = "web"
+	a := begin(t, f, p, r, d)
+	<-p.entered // it has read what is wanted, and is about to keep where it begins
+	d.Target = "jobs"
+	if err := a.Reload([]Destination{d}); err != nil {
+		t.Fatal(err)
+	}
+	p.leave <- struct{}{}
+	came := func() bool { return slices.Contains(r.lines(), "of jobs") }
+	for end := time.Now().Add(10 * time.Second); !came() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		f.write("jobs", "of jobs")
+	}
+	if !came() {
+		t.Errorf("got %q", r.lines())
+	}
+	end(t, a)
+}

@@ -171,16 +171,17 @@ func (r *runner) run(ctx context.Context, from source) {
 		r.keep()
 	}()
 	for more := true; more && ctx.Err() == nil; {
-		d := r.destination()
+		reading, cancel := context.WithCancel(ctx)
+		r.mu.Lock()
+		d := r.d
+		r.read = cancel // by who changes it from now on
+		r.mu.Unlock()
 		how := r.place.open(time.Now())
 		how.Labels = d.Streams
 		r.keep() // where it begins
-		reading, cancel := context.WithCancel(ctx)
-		r.mu.Lock()
-		r.read = cancel
-		r.mu.Unlock()
 		stream, err := from.Output(reading, d.Target, how)
-		if err != nil {
+		if err != nil && reading.Err() != nil { // another destination is wanted, or none
+		} else if err != nil {
 			r.failed(err)
 			more = !r.stopping()
 			r.wait(ctx, 0)

@@ -211,13 +211,12 @@ func (d *daemon) adopt(ctx context.Context) error {
 		return nil
 	}
 	d.link.client.Serve(holder.Handlers{
-		Exit:    d.link.host.Ended,
-		Gone:    d.orphaned,
-		Stop:    d.askedToStop,
-		Reload:  d.askReload,
-		Leave:   func() { d.leave("another manager takes over") },
-		Alive:   d.answerAlive,
-		Refused: func(what string) { d.log.Error("the holder refuses", "reason", what) },
+		Exit:   d.link.host.Ended,
+		Gone:   d.orphaned,
+		Stop:   d.askedToStop,
+		Reload: d.askReload,
+		Leave:  func() { d.leave("another manager takes over") },
+		Alive:  d.answerAlive,
 	})
 	if d.logs != nil {
 		d.logs.since = d.link.client.Welcome.Since
@@ -300,7 +299,7 @@ func (d *daemon) upgrade(path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("upgrade: %s: not an absolute path: %w", path, gaffer.ErrInvalid)
 	}
-	f, err := os.Open(path)
+	f, err := config.OpenTrusted(path)
 	if err != nil {
 		return fmt.Errorf("upgrade: %w: %w", gaffer.ErrInvalid, err)
 	}
@@ -309,13 +308,14 @@ func (d *daemon) upgrade(path string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("upgrade: %w", err)
-	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
+	case info.Mode()&0o111 == 0:
 		return fmt.Errorf("upgrade: %s: not a program: %w", path, gaffer.ErrInvalid)
-	case info.Mode()&0o022 != 0:
-		return fmt.Errorf("upgrade: %s: others can write it: %w", path, gaffer.ErrInvalid)
 	}
 	d.log.Info("upgrade", "binary", path)
-	return d.link.client.Upgrade(path, f)
+	if err := d.link.client.Upgrade(path, f); err != nil {
+		return fmt.Errorf("upgrade: %w: %w", err, gaffer.ErrConflict)
+	}
+	return nil
 }
 
 // upgraded is how the latest upgrade went.

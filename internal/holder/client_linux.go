@@ -31,19 +31,19 @@ type Client struct {
 	pending  map[uint64]func(pid, pidfd int, err error)
 	order    []uint64 // of pending
 	gone     bool
-	upgraded *Upgraded // the latest; nil: there was none
+	upgraded *Upgraded    // the latest; nil: there was none
+	upgrades []chan error // that were asked for and not answered
 }
 
 // Handlers are told what the holder says. They are called by one goroutine, one after
 // the other.
 type Handlers struct {
-	Exit    func(id uint64, exit proc.Exit)
-	Gone    func()                      // the holder has ended
-	Stop    func(times int, why string) // everything is to be stopped
-	Reload  func()                      // the files are to be applied
-	Leave   func()                      // this manager is to end, and touch no service
-	Alive   func(answer func())         // answer is to be called if all is well
-	Refused func(what string)           // what was asked for can't be
+	Exit   func(id uint64, exit proc.Exit)
+	Gone   func()                      // the holder has ended
+	Stop   func(times int, why string) // everything is to be stopped
+	Reload func()                      // the files are to be applied
+	Leave  func()                      // this manager is to end, and touch no service
+	Alive  func(answer func())         // answer is to be called if all is well
 }
 
 // Connect greets the holder at the other end of a descriptor, and returns what it holds.
@@ -117,10 +117,10 @@ func parseHeld(f *frame) (*proc.Held, error) {
 // Serve begins to hear what the holder says.
 func (c *Client) Serve(h Handlers) {
 	c.handlers = h
-	go c.run()
 	for range c.Welcome.Stops {
 		h.Stop(c.Welcome.Stops, "the daemon was asked to")
 	}
+	go c.run()
 }
 
 func (c *Client) run() {
@@ -168,8 +168,10 @@ func (c *Client) heard(f *frame) {
 			c.upgraded = &u
 			c.mu.Unlock()
 		}
+	case kindAccepted:
+		c.answeredUpgrade(nil)
 	case kindRefused:
-		c.handlers.Refused(string(f.body))
+		c.answeredUpgrade(errors.New(string(f.body)))
 	default:
 		closeAll(f.fds)
 	}
@@ -203,6 +205,10 @@ func (c *Client) lost() {
 	c.mu.Lock()
 	closing := c.gone
 	c.gone = true
+	for _, answer := range c.upgrades {
+		answer <- proc.ErrParentGone
+	}
+	c.upgrades = nil
 	order, pending := c.order, c.pending
 	c.order, c.pending = nil, map[uint64]func(int, int, error){}
 	c.mu.Unlock()
@@ -305,15 +311,38 @@ func (c *Client) Over(status int, lock *os.File) {
 	c.say(f)
 }
 
-// Upgrade has another program be the manager: this one is told to leave.
+// Upgrade has another program be the manager, if it can: this one is told to leave then.
+// The error says why the holder does not begin with it.
 func (c *Client) Upgrade(path string, binary *os.File) error {
 	conn, err := binary.SyscallConn()
 	if err != nil {
 		return err
 	}
-	return conn.Control(func(fd uintptr) {
+	answer := make(chan error, 1)
+	c.mu.Lock()
+	if c.gone {
+		c.mu.Unlock()
+		return proc.ErrParentGone
+	}
+	c.upgrades = append(c.upgrades, answer)
+	err = conn.Control(func(fd uintptr) { // answers come in the order of the questions
 		c.say(&frame{kind: kindUpgrade, body: []byte(path), fds: []int{int(fd)}})
 	})
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return <-answer
+}
+
+// answeredUpgrade is what the holder says to the oldest question.
+func (c *Client) answeredUpgrade(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.upgrades) > 0 {
+		c.upgrades[0] <- err
+		c.upgrades = c.upgrades[1:]
+	}
 }
 
 // Upgraded is how the latest upgrade went, nil if there was none.

@@ -51,5 +51,16 @@ func (e *exits) watch(pidfd int, key uint64) error {
 	return unix.EpollCtl(e.set, unix.EPOLL_CTL_ADD, pidfd, &event)
 }
 
+// watchChild watches a child that has just been started. One that can't be watched is
+// ended.
+func (e *exits) watchChild(c child, key uint64) error {
+	err := e.watch(c.pidfd, key)
+	if err != nil {
+		_ = unix.Kill(-c.pid, unix.SIGKILL)
+		_ = unix.Close(c.pidfd) // it is buried as a stranger
+	}
+	return err
+}
+
 // forget is called before the descriptor is closed.
 func (e *exits) forget(pidfd int) { _ = unix.EpollCtl(e.set, unix.EPOLL_CTL_DEL, pidfd, nil) }

@@ -41,6 +41,7 @@ const (
 	kindLeave                     // end, and touch no service: another manager takes over
 	kindRefused                   // what was asked for can't be; the body says why
 	kindUpgraded                  // an upgrade is over; the body is an Upgraded
+	kindAccepted                  // the upgrade that was asked for has begun
 	kindRestored                  // what the service manager had kept of a process; see heldText
 )
 

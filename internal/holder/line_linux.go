@@ -167,11 +167,13 @@ func (l *line) receive() (frame, error) {
 		if len(l.buf) >= headerSize {
 			f, size, fds, err := parseHeader(l.buf)
 			if err != nil {
-				return f, err
+				l.buf, l.ended = nil, err
+				continue
 			}
 			if len(l.buf) >= headerSize+size {
 				if len(l.fds) < fds {
-					return f, errTorn
+					l.buf, l.ended = nil, errTorn
+					continue
 				}
 				f.body = append([]byte(nil), l.buf[headerSize:headerSize+size]...)
 				f.fds = append([]int(nil), l.fds[:fds]...)
@@ -181,6 +183,8 @@ func (l *line) receive() (frame, error) {
 			}
 		}
 		if l.ended != nil {
+			closeAll(l.fds) // of a frame that did not become whole
+			l.fds = nil
 			return frame{}, l.ended
 		}
 		if err := l.fill(); err != nil {

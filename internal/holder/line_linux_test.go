@@ -49,8 +49,8 @@ func TestFramesArriveInOrderWithTheirDescriptors(t *testing.T) {
 		for _, fd := range f.fds {
 			var b [16]byte
 			n, err := unix.Read(fd, b[:])
-			if string(b[:max(n, 0)]) != "" && string(b[:n]) != fmt.Sprint(i) {
-				t.Errorf("frame %d has the descriptor of frame %s, %v", i, b[:n], err)
+			if string(b[:max(n, 0)]) != fmt.Sprint(i) {
+				t.Errorf("frame %d has the descriptor of frame %s, %v", i, b[:max(n, 0)], err)
 			}
 		}
 		closeAll(f.fds)
@@ -58,5 +58,39 @@ func TestFramesArriveInOrderWithTheirDescriptors(t *testing.T) {
 	ours.close()
 	if _, err := other.receive(); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v", err)
+	}
+}
+
+// A sender that is killed in the middle of a frame leaves no descriptors behind.
+func TestTornFramesLeakNothing(t *testing.T) {
+	whole := appendHeader(nil, &frame{kind: kindStart, body: make([]byte, 100_000), fds: make([]int, 1)})
+	wrong := bytes.Clone(whole)
+	wrong[27] = 0xff // more than any body has
+	for name, text := range map[string][]byte{"cut": whole, "no frame": wrong} {
+		p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := newLine(p[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Sendmsg(p[1], text, unix.UnixRights(int(w.Fd())), nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		_ = w.Close()
+		_ = unix.Close(p[1])
+		if _, err := l.receive(); err == nil {
+			t.Errorf("%s: a frame", name)
+		}
+		if n, err := r.Read(make([]byte, 1)); err != io.EOF { // while somebody has the other end it would wait
+			t.Errorf("%s: %d, %v", name, n, err)
+		}
+		_ = r.Close()
+		l.close()
 	}
 }

@@ -37,7 +37,9 @@ func (h *holder) startManager() {
 	h.epoch++
 	l, err := h.launch(h.opts.Manager, h.outside.environ(), h.outside.sockets)
 	if err == nil {
-		err = h.exits.watch(l.pidfd, keyManager)
+		if err = h.exits.watchChild(l.child, keyManager); err != nil {
+			l.line.close()
+		}
 	}
 	if err != nil {
 		h.log.Error("manager", "reason", err)

@@ -91,7 +91,9 @@ func (h *holder) launch(args, env []string, extra []socket) (*launched, error) {
 func (h *holder) startSpawner() {
 	l, err := h.launch(h.opts.Spawner, os.Environ(), nil)
 	if err == nil {
-		err = h.exits.watch(l.pidfd, keySpawner)
+		if err = h.exits.watchChild(l.child, keySpawner); err != nil {
+			l.line.close()
+		}
 	}
 	if err != nil {
 		h.log.Error("spawner", "reason", err)

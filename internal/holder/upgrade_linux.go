@@ -32,6 +32,7 @@ type upgrading struct {
 // checker is the next program while it looks at what it would be handed over.
 type checker struct {
 	child
+	pipe   *os.File // that it answers through
 	answer []byte
 	exited bool
 	silent bool
@@ -43,6 +44,8 @@ const (
 	upgradeTime = time.Minute
 	// checkTime is how long a program may look at what it would be handed over.
 	checkTime = 15 * time.Second
+	// lastWords is how long it may take to read what one that has ended has said.
+	lastWords = 100 * time.Millisecond
 	// maxAnswer is more than it has to say about that.
 	maxAnswer = 4096
 )
@@ -56,10 +59,11 @@ func (h *holder) beginUpgrade(f *frame) {
 	}
 	file, err := outOfTheWay(f.fds[0])
 	if err != nil {
-		h.upgradeOver(path, err)
+		h.say(&frame{kind: kindRefused, body: []byte(err.Error())})
 		return
 	}
 	h.upgrade = &upgrading{next: program{file, path}}
+	h.say(&frame{kind: kindAccepted})
 	if err := h.check(h.upgrade); err != nil {
 		h.refuseUpgrade(err)
 	}
@@ -79,28 +83,24 @@ func (h *holder) check(u *upgrading) error {
 	defer w.Close()
 	c, err := execute(u.next.file, h.opts.Check, h.outside.environ(), []uintptr{state.Fd(), w.Fd(), 2})
 	if err == nil {
-		err = h.exits.watch(c.pidfd, keyChecker)
+		err = h.exits.watchChild(c, keyChecker)
+	}
+	if err == nil {
+		err = r.SetReadDeadline(h.now().Add(checkTime)) // somebody else may have the other end, too
 	}
 	if err != nil {
 		_ = r.Close()
 		return err
 	}
-	u.checker = &checker{child: c}
-	late := time.AfterFunc(checkTime, func() {
-		h.post(func() {
-			if h.upgrade == u && u.checker != nil {
-				h.log.Error("it does not say in time whether it can take over; it is killed", "binary", u.next.path)
-				_ = unix.Kill(-c.pid, unix.SIGKILL) // it is not buried: the number is its own
-			}
-		})
-	})
+	u.checker = &checker{child: c, pipe: r}
 	go func() {
-		defer r.Close()
 		answer, _ := io.ReadAll(io.LimitReader(r, maxAnswer)) // what is missing is no answer
-		late.Stop()
 		h.post(func() {
+			_ = r.Close()
 			u.checker.answer, u.checker.silent = answer, true
-			_ = unix.Kill(-c.pid, unix.SIGKILL) // nothing more is wanted of it
+			if !u.checker.exited {
+				_ = unix.Kill(-c.pid, unix.SIGKILL) // nothing more is wanted of it
+			}
 			h.checked(u)
 		})
 	}()
@@ -111,6 +111,9 @@ func (h *holder) check(u *upgrading) error {
 // so, the upgrade begins, or is refused.
 func (h *holder) checked(u *upgrading) {
 	c := u.checker
+	if c.exited && !c.silent { // what it has said is there
+		_ = c.pipe.SetReadDeadline(h.now().Add(lastWords))
+	}
 	if !c.exited || !c.silent {
 		return
 	}

@@ -3,12 +3,14 @@
 package logs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -228,11 +230,13 @@ func TestTwoProcessesDoNotShareALine(t *testing.T) {
 	}
 }
 
-func TestAFullDiskLosesOnlyWhatIsCounted(t *testing.T) {
-	dir := t.TempDir()
-	full := true
+// disk is a disk that can be full.
+type disk struct{ full atomic.Bool }
+
+func (d *disk) open(t *testing.T, dir string) *Store {
+	t.Helper()
 	s, err := Open(filepath.Join(dir, "logs"), Options{Staging: filepath.Join(dir, "staging"), pwrite: func(fd int, b []byte, off int64) (int, error) {
-		if full {
+		if d.full.Load() {
 			n, _ := unix.Pwrite(fd, b[:len(b)/2], off)
 			return n, unix.ENOSPC
 		}
@@ -241,6 +245,56 @@ func TestAFullDiskLosesOnlyWhatIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// What waits is written when there is room again, whether or not the service writes more.
+func TestWhatWaitsIsWrittenWhenThereIsRoom(t *testing.T) {
+	dir := t.TempDir()
+	d := new(disk)
+	s := d.open(t, dir)
+	defer s.Close()
+	w := s.Writer("web", 1, "stdout", Limits{})
+	p := newPipe(t, w.Process(1, time.Time{}))
+	text := strings.Repeat("a line that is written while the disk is full\n", 100)
+	d.full.Store(true)
+	p.write(text)
+	d.full.Store(false)
+	r := s.Read(Query{Tail: -1, Follow: true})
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for i := range 100 {
+		if rec, err := r.Next(ctx); err != nil || string(rec.Data)+"\n" != text[:len(text)/100] {
+			t.Fatalf("line %d: %q, %v", i, rec.Data, err)
+		}
+	}
+	if lost, failing := s.Lost(); lost != 0 || failing != 0 {
+		t.Errorf("%d bytes are lost and %d streams failing", lost, failing)
+	}
+}
+
+func TestWhatCantBeWrittenAtTheEndIsCounted(t *testing.T) {
+	d := new(disk)
+	s := d.open(t, t.TempDir())
+	w := s.Writer("web", 1, "stdout", Limits{})
+	p := newPipe(t, w.Process(1, time.Time{}))
+	d.full.Store(true)
+	p.write(strings.Repeat("x", 1000))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kept := len(content(t, w.dir, "stdout"))
+	if lost := w.lost.Load(); lost == 0 || int(lost)+kept != 1000 {
+		t.Errorf("%d bytes are lost, %d kept, of 1000", lost, kept)
+	}
+}
+
+func TestAFullDiskLosesOnlyWhatIsCounted(t *testing.T) {
+	dir := t.TempDir()
+	d := new(disk)
+	d.full.Store(true)
+	s := d.open(t, dir)
 	defer s.Close()
 	w := s.Writer("web", 1, "stdout", Limits{})
 	p := newPipe(t, w.Process(1, time.Time{}))
@@ -254,8 +308,10 @@ func TestAFullDiskLosesOnlyWhatIsCounted(t *testing.T) {
 	if failing != 1 || lost == 0 {
 		t.Errorf("%d bytes are lost and %d streams failing", lost, failing)
 	}
-	full = false
+	d.full.Store(false)
+	w.mu.Lock()
 	w.retry = time.Time{}
+	w.mu.Unlock()
 	p.write("the end\n")
 	got := content(t, filepath.Join(dir, "logs", "web.1"), "stdout")
 	if !strings.HasPrefix(got, first) || !strings.HasSuffix(got, "the end\n") {

@@ -244,6 +244,12 @@ func (s *Store) now() int64 {
 	return now
 }
 
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // changed tells those who follow that a stream has grown.
 func (s *Store) changed(w *Writer) {
 	if s.reading.Load() == 0 {
@@ -318,7 +324,11 @@ func (s *Store) Close() error {
 	}
 	for _, w := range writers {
 		w.mu.Lock()
-		w.flush(true)
+		if n := len(w.pending); !w.flush(true) && n > 0 {
+			w.lost.Add(int64(len(w.pending)))
+			s.logger.Error("what waited in memory is lost", "stream", w.source.String(), "bytes", len(w.pending))
+			w.pending = nil
+		}
 		w.closeFiles()
 		w.mu.Unlock()
 	}

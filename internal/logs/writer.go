@@ -58,6 +58,7 @@ type Writer struct {
 	pending []byte // read, and not to be written just now
 	dropped int64  // bytes after pending that were not kept
 	retry   time.Time
+	waking  bool // again is going to be called
 }
 
 // Capture is what one process writes to a stream. It is a proc.Capture.
@@ -182,8 +183,27 @@ func (w *Writer) flush(last bool) bool {
 
 func (w *Writer) failed(err error) {
 	w.retry = time.Now().Add(tryAgain)
+	if !w.waking {
+		w.waking = true
+		time.AfterFunc(tryAgain, w.again)
+	}
 	if w.failing.CompareAndSwap(false, true) {
 		w.store.logger.Error("what a service writes can't be kept; the latest of it waits in memory", "stream", w.source.String(), "reason", err)
+	}
+}
+
+// again writes what waits, if it can be by now: nothing more may come that would have it
+// tried.
+func (w *Writer) again() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waking = false
+	if !w.failing.Load() || w.store.isClosed() || !w.ready() {
+		return
+	}
+	w.store.changed(w)
+	if w.by == nil { // nobody writes any more
+		w.closeFiles()
 	}
 }
 

@@ -140,9 +140,8 @@ func (l *Ledger) rewrite(entries []Entry) error {
 	if err != nil {
 		return err
 	}
-	old := l.file
-	l.file, l.size = temp, 0
-	clear(l.live)
+	file, size, live := l.file, l.size, l.live
+	l.file, l.size, l.live = temp, 0, map[uint64]*ledgerPlace{}
 	err = l.add(ledgerLine{Boot: l.boot})
 	for _, e := range entries {
 		err = errors.Join(err, l.intend(e.ID, e.Note))
@@ -153,11 +152,13 @@ func (l *Ledger) rewrite(entries []Entry) error {
 	if err == nil {
 		err = os.Rename(temp.Name(), l.path)
 	}
-	if err != nil {
+	if err != nil { // the one that there was is as good as before
+		l.file, l.size, l.live = file, size, live
+		_ = os.Remove(temp.Name())
 		return errors.Join(err, temp.Close())
 	}
-	if old != nil {
-		_ = old.Close()
+	if file != nil {
+		_ = file.Close()
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -76,5 +77,61 @@ func TestALedgerIsWrittenAnewWhenMostOfItIsGone(t *testing.T) {
 	_, entries := openLedger(t, dir, "boot")
 	if len(entries) != 1 || entries[0].PID != 11 || string(entries[0].Note) != `"stays"` {
 		t.Errorf("got %+v", entries)
+	}
+}
+
+// Where the file can't be written anew, the one that there is goes on.
+func TestALedgerOutlivesARewriteThatFails(t *testing.T) {
+	dir := t.TempDir()
+	l, _, err := OpenLedger(dir, "boot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := os.Mkdir(filepath.Join(dir, ledgerName+".new"), 0o700); err != nil { // in the way
+		t.Fatal(err)
+	}
+	note := []byte(`"` + strings.Repeat("x", 1000) + `"`)
+	if err := l.Intend(1, note); err != nil {
+		t.Fatal(err)
+	}
+	for id := uint64(2); l.size < 3*ledgerSlack; id++ {
+		if err := l.Intend(id, note); err != nil {
+			t.Fatal(err)
+		}
+		l.Gone(id)
+	}
+	size := l.size
+	if err := os.Remove(filepath.Join(dir, ledgerName+".new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Intend(1<<40, note); err != nil {
+		t.Fatal(err)
+	}
+	l.Gone(1 << 40)
+	if l.size >= size {
+		t.Errorf("%d bytes, and %d before it could be written anew", l.size, size)
+	}
+	if got := ReadLedger(dir, "boot"); len(got) != 1 || got[0].ID != 1 {
+		t.Errorf("%d are in it", len(got))
+	}
+	// A rename that fails comes after all else.
+	if err := os.Remove(l.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(l.path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	err = l.rewrite(l.entries())
+	l.mu.Unlock()
+	if err == nil {
+		t.Fatal("it was renamed over a directory")
+	}
+	if err := l.Intend(1<<41, note); err != nil {
+		t.Errorf("after that: %v", err)
+	}
+	if got := l.entries(); len(got) != 2 {
+		t.Errorf("%d are in it", len(got))
 	}
 }
