@@ -236,22 +236,11 @@ func (t *tape) read(at, end int64) []byte {
 			return t.block[at-t.start : min(end-t.start, int64(len(t.block)))]
 		}
 		if t.file == nil {
-			was := t.at
-			t.at = at
-			err := t.open(try > patientLooks)
-			moved := t.at != at
-			if t.at = was; moved {
-				t.skip(t.base)
-				return nil
-			}
-			if err != nil {
-				if errors.Is(err, errAgain) {
-					time.Sleep(time.Millisecond)
-					continue
-				}
-				if !errors.Is(err, fs.ErrNotExist) {
-					t.fault = err
-				}
+			switch err := t.openAt(at, try > patientLooks); {
+			case errors.Is(err, errAgain):
+				time.Sleep(time.Millisecond)
+				continue
+			case err != nil:
 				return nil
 			}
 		}
@@ -275,6 +264,27 @@ func (t *tape) read(at, end int64) []byte {
 	}
 	return nil
 }
+
+// openAt opens the file that holds the byte at an offset. errMoved: it is gone, and the
+// tape goes on later.
+func (t *tape) openAt(at int64, repair bool) error {
+	was := t.at
+	t.at = at
+	err := t.open(repair)
+	moved := t.at != at
+	t.at = was
+	switch {
+	case moved:
+		t.skip(t.base)
+		return errMoved
+	case err != nil && !errors.Is(err, errAgain) && !errors.Is(err, fs.ErrNotExist):
+		t.fault = err
+	}
+	return err
+}
+
+// errMoved is for what is gone.
+var errMoved = errors.New("it goes on later")
 
 // skip goes on at a later offset, since what is before it is gone. What began at 0 has not
 // lost what was given up before it began.
