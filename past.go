@@ -216,14 +216,14 @@ func (m *Manager) History(ctx context.Context, target Target) ([]Event, error) {
 	return events, nil
 }
 
-// recall gives a template what is remembered of it. crashing says that what it was
-// waiting for goes on, too: the manager before has not come to an end.
-func (k *keeper) recall(crashing bool) {
+// recall gives a template what is remembered of it, if anything is. crashing says that
+// what it was waiting for goes on, too: the manager before has not come to an end.
+func (k *keeper) recall(crashing bool) (known bool) {
 	k.m.events.mu.Lock()
 	p := k.m.events.past.templates[k.name]
 	if p == nil {
 		k.m.events.mu.Unlock()
-		return
+		return false
 	}
 	own := slices.Clone(p.own)
 	slots := make(map[int][]*Event, len(p.slots))
@@ -257,6 +257,7 @@ func (k *keeper) recall(crashing bool) {
 			k.pauseUntil = time.Time{}
 		}
 	}
+	return true
 }
 
 // recall takes in the events of a slot.

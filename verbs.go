@@ -30,17 +30,16 @@ func (m *Manager) Load(ctx context.Context, t Template) error {
 }
 
 // add registers a template and starts it, if it is wanted. before, unless nil,
-// says otherwise what is wanted.
-func (m *Manager) add(ctx context.Context, r *recipe, before func(*keeper)) error {
+// says otherwise what is wanted, and whether the template goes on as it was.
+func (m *Manager) add(ctx context.Context, r *recipe, before func(*keeper) (goesOn bool)) error {
 	k, runs, err := m.register(r)
 	if err != nil {
 		return err
 	}
 	return k.request(ctx, func() (outcome, error) {
-		if before != nil {
-			before(k)
+		if before == nil || !before(k) {
+			k.publish(Event{Kind: KindCreate})
 		}
-		k.publish(Event{Kind: KindCreate})
 		if !runs || !k.wanted {
 			return outcome{}, nil
 		}

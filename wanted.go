@@ -103,9 +103,9 @@ func (m *Manager) Restore(ctx context.Context, w Wanted) error {
 	if err := checkPorts(r.Name, r.Port, w.Count); err != nil {
 		return err
 	}
-	return m.add(ctx, r, func(k *keeper) {
+	return m.add(ctx, r, func(k *keeper) bool {
 		k.wanted, k.count = w.Active, w.Count
 		k.known = known{recipe: r, active: w.Active, count: w.Count}
-		k.recall(m.opts.Resume)
+		return k.recall(m.opts.Resume) && m.opts.Resume
 	})
 }

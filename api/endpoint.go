@@ -37,29 +37,42 @@ type connKey struct{}
 
 // listen opens an endpoint.
 func (s *Server) listen(opts *Endpoint) (*endpoint, error) {
-	path, unix := strings.CutPrefix(opts.Address, "unix://")
+	_, unix := strings.CutPrefix(opts.Address, "unix://")
 	e := &endpoint{s: s, opts: opts, address: opts.Address, unix: unix}
 	if opts.Listener != nil {
 		_, e.unix = opts.Listener.(*net.UnixListener)
-		e.address = opts.Listener.Addr().String()
+		if opts.Address == "" {
+			e.address = opts.Listener.Addr().String()
+		}
 	}
 	if err := e.check(); err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", e.address, err)
 	}
 	l, err := opts.Listener, error(nil)
-	switch {
-	case l != nil:
-	case unix:
-		l, err = listenUnix(path, opts.Mode)
-	default:
-		l, err = net.Listen("tcp", opts.Address)
+	if l == nil {
+		l, err = opts.Listen()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("endpoint %s: %w", e.address, err)
+		return nil, err
 	}
 	e.listener = &limitedListener{Listener: l, limit: s.connections(), stall: s.limits.Transfer, logger: s.logger}
 	e.http = e.server()
 	return e, nil
+}
+
+// Listen opens the endpoint's address, as a Server does for one without a Listener.
+func (e *Endpoint) Listen() (net.Listener, error) {
+	var l net.Listener
+	var err error
+	if path, unix := strings.CutPrefix(e.Address, "unix://"); unix {
+		l, err = listenUnix(path, e.Mode)
+	} else {
+		l, err = net.Listen("tcp", e.Address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("endpoint %s: %w", e.Address, err)
+	}
+	return l, nil
 }
 
 func (e *endpoint) server() *http.Server {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,14 @@ func (d *daemon) openLink(context.Context) error {
 	d.starter.say = client.TellStarter
 	d.pid = client.PID()
 	return nil
+}
+
+// shareLog has the holder write its log where this manager does.
+func (d *daemon) shareLog(out *os.File, format string, level slog.Level) error {
+	if d.link == nil {
+		return nil
+	}
+	return d.link.client.LogTo(out, logWay(format, level))
 }
 
 // resumes says that this manager goes on where another one has left off.
@@ -90,7 +99,11 @@ func (d *daemon) openHost(context.Context) error {
 	}
 	d.matchHeld(entries)
 	if last := l.client.Welcome.Last; last != "" {
-		d.log.Warn("a manager takes over", "last", last, "processes", len(l.held))
+		level := slog.LevelWarn
+		if last == holder.LeftInOrder {
+			level = slog.LevelInfo
+		}
+		d.log.Log(context.Background(), level, "a manager takes over", "last", last, "processes", len(l.held))
 	}
 	return nil
 }

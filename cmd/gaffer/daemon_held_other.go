@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"os"
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/api"
@@ -31,3 +33,8 @@ func (d *daemon) upgrade(string) error           { return errors.ErrUnsupported 
 func (d *daemon) upgraded() *api.Upgraded        { return nil }
 func (d *daemon) tellReady()                     {}
 func (d *daemon) tellService(string)             {}
+func (d *daemon) dropSockets()                   {}
+
+func (d *daemon) shareLog(*os.File, string, slog.Level) error { return nil }
+
+func (d *daemon) keepSockets([]api.Endpoint) error { return nil }

@@ -107,14 +107,16 @@ func (d *daemon) endpoints() ([]api.Endpoint, error) {
 			Users: users, Insecure: l.Insecure, Hosts: l.Hosts, Origins: l.Origins,
 		})
 	}
-	listeners, err := inherited()
+	kept, others, err := inherited()
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range listeners {
+	useKept(all, kept)
+	own := len(all)
+	for _, l := range others {
 		all = withListener(all, l)
 	}
-	return all, nil
+	return all, d.keepSockets(all[:own])
 }
 
 // withListener adds an open socket: to the endpoint of its address, else as one of

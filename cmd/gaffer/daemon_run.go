@@ -122,7 +122,7 @@ func (d *daemon) openLog(context.Context) error {
 	if d.link != nil {
 		d.service.say = d.tellService
 	}
-	return nil
+	return d.shareLog(out, format, level)
 }
 
 // openState makes this program the daemon of its state directory.
@@ -309,6 +309,7 @@ func (d *daemon) end(why string) (first bool) {
 	d.ending.Do(func() {
 		first = true
 		d.log.Info("stopping", "reason", why)
+		d.dropSockets()
 		d.enough()
 	})
 	return first

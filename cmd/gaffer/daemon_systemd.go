@@ -6,11 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/activation"
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/gafferpm/gaffer"
@@ -117,14 +115,4 @@ func (s *serviceManager) watch(ctx context.Context, m *gaffer.Manager) {
 			return
 		}
 	}
-}
-
-// inherited are the sockets that the service manager has opened for the daemon.
-// They are taken out of the environment.
-func inherited() ([]net.Listener, error) {
-	listeners, err := activation.Listeners()
-	if err != nil {
-		return nil, fmt.Errorf("sockets of the service manager: %w", err)
-	}
-	return slices.DeleteFunc(listeners, func(l net.Listener) bool { return l == nil }), nil // those that are none
 }

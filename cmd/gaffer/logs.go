@@ -123,6 +123,9 @@ func (f *logFlags) options(cmd *cobra.Command, now time.Time) (gaffer.OutputOpti
 			return how, usagef("--until %s: %w", f.until, err)
 		}
 	}
+	if !how.Since.IsZero() && !how.Until.IsZero() && how.Until.Before(how.Since) {
+		return how, usagef("--until %s is before --since %s: nothing was written then", f.until, f.since)
+	}
 	if _, err := regexp.Compile(f.grep); err != nil {
 		return how, usagef("--grep: %w", err)
 	}
@@ -194,6 +197,9 @@ func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how gaffer.Outp
 			return err
 		}
 	}
+	if err := f.checkCursors(ctx, c, target); err != nil {
+		return err
+	}
 	s := newScreen(cmd)
 	show := &following[gaffer.Output]{follow: f.follow}
 	if f.json {
@@ -206,7 +212,7 @@ func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how gaffer.Outp
 		}
 		show.flush = lines.Flush
 		show.show = func(o gaffer.Output) error { lines.Line(o); return nil }
-		show.lost = func(n int) error { lines.Say("%s", missing(n, "line")); return nil }
+		show.lost = func(n int) error { lines.Say("%s", missingLines(n)); return nil }
 	}
 	shown, line := false, show.show
 	show.show = func(o gaffer.Output) error {
@@ -223,8 +229,14 @@ func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how gaffer.Outp
 			err = kept
 		}
 	}
-	if err != nil || shown || f.follow || f.gone {
+	if err != nil || shown || f.follow {
 		return err
+	}
+	if f.gone {
+		if err := mustSelect(ctx, c, target, false); errors.Is(err, gaffer.ErrNotFound) {
+			return fmt.Errorf("%s: nothing that it wrote is left, or none of it is wanted: %w", target, gaffer.ErrNotFound)
+		}
+		return nil
 	}
 	// Labels that were in use before may have lines; those that never were have none.
 	return f.checkStreams(cmd, c, target)
@@ -321,8 +333,43 @@ func (f *logFlags) readCursor(cmd *cobra.Command, how *gaffer.OutputOptions) err
 	if err != nil {
 		return fmt.Errorf("--cursor-file %s: %w", f.cursorFile, err)
 	}
+	// It is no use to show lines and then fail.
+	next, err := os.OpenFile(f.cursorFile+".new", os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("--cursor-file: %w", err)
+	}
+	if err := errors.Join(next.Close(), os.Remove(next.Name())); err != nil {
+		return fmt.Errorf("--cursor-file: %w", err)
+	}
 	how.After = f.before.After(largestAfter)
 	return nil
+}
+
+// checkCursors refuses a cursor file for output that has no cursors.
+func (f *logFlags) checkCursors(ctx context.Context, c *client.Client, target gaffer.Target) error {
+	if f.cursorFile == "" {
+		return nil
+	}
+	infos, err := c.List(ctx, gaffer.All)
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		if l := info.Template.Logs; l != nil && l.To == gaffer.LogsToMemory && mayBeOf(target, info.Template.Name) {
+			return usagef("--cursor-file: what %s writes is kept in memory, where lines have no cursors; name other templates", info.Template.Name)
+		}
+	}
+	return nil
+}
+
+// missingLines says that lines are missing: of those that log files gave up nobody knows
+// how many they were.
+func missingLines(n int) string {
+	text := missing(n, "line")
+	if n > 0 {
+		text = "at least " + text
+	}
+	return text
 }
 
 // keepCursor keeps how far was read for the next run. Streams that wrote nothing

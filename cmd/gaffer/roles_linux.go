@@ -69,7 +69,7 @@ func playHolder(args []string) int {
 		Successor: func(fd int) []string {
 			return append([]string{"daemon", roleHolder, handed + strconv.Itoa(fd)}, args[1:]...)
 		},
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", roleHolder),
+		Log: holderLog,
 	}
 	fd, over := strings.CutPrefix(args[0], handed)
 	n, err := strconv.Atoi(fd)
@@ -84,6 +84,24 @@ func playHolder(args []string) int {
 	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
 	return holder.Run(o)
 }
+
+// holderLog is the holder's log, as a manager has asked for with logWay.
+func holderLog(file *os.File, way string) (*slog.Logger, error) {
+	format, level := logText, slog.LevelInfo
+	if named, text, ok := strings.Cut(way, " "); ok {
+		format = named
+		if err := level.UnmarshalText([]byte(text)); err != nil {
+			return nil, err
+		}
+	}
+	log, err := newLog(file, format, level)
+	if err != nil {
+		return nil, err
+	}
+	return log.With("process", roleHolder), nil
+}
+
+func logWay(format string, level slog.Level) string { return format + " " + level.String() }
 
 func ended(role string, err error) int {
 	if err == nil {

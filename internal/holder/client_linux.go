@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -287,6 +288,33 @@ func (c *Client) Reap(id uint64) { c.say(&frame{kind: kindReap, id: id}) }
 
 // Forget implements proc.Parent.
 func (c *Client) Forget(id uint64) { c.say(&frame{kind: kindForget, id: id}) }
+
+// KeepSocket has the holder keep a listening socket, which it passes to the next manager
+// as a service manager does, with SocketPrefix before the name.
+func (c *Client) KeepSocket(name string, socket syscall.Conn) error {
+	conn, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return conn.Control(func(fd uintptr) {
+		c.say(&frame{kind: kindSocket, body: []byte(SocketPrefix + name), fds: []int{int(fd)}})
+	})
+}
+
+// DropSockets has it give up those that were kept.
+func (c *Client) DropSockets() { c.say(&frame{kind: kindSockets}) }
+
+// LogTo has it write its log where this program writes its own, in a way that the holder's
+// Options know.
+func (c *Client) LogTo(log *os.File, way string) error {
+	conn, err := log.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return conn.Control(func(fd uintptr) {
+		c.say(&frame{kind: kindLog, body: []byte(way), fds: []int{int(fd)}})
+	})
+}
 
 // TellService has the holder tell the service manager that has started it.
 func (c *Client) TellService(lines string) { c.tell(tellService, lines) }

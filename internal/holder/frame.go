@@ -24,6 +24,9 @@ const (
 	kindTell                    // the body is for the service manager, or for whoever waits for the daemon
 	kindOver                    // all is stopped, this is the end: the number is the exit status
 	kindAlive                   // the answer to kindPing
+	kindSocket                  // keep the listening socket of that name for the next manager
+	kindSockets                 // give up those that were kept
+	kindLog                     // write the log to the descriptor, in the body's way
 	kindUpgrade                 // begin the upgrade to the binary behind the descriptor; see upgrade
 )
 

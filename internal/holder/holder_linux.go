@@ -30,7 +30,8 @@ type Options struct {
 	// Handed is the descriptor of what the holder before this one has handed over when it
 	// became this program; 0: there was none.
 	Handed int
-	Logger *slog.Logger
+	// Log makes a log of a file, in a way that only the manager knows more of.
+	Log func(file *os.File, way string) (*slog.Logger, error)
 }
 
 // holder is the holder's life. All fields belong to the goroutine of its loop; the
@@ -38,6 +39,7 @@ type Options struct {
 type holder struct {
 	opts    Options
 	log     *slog.Logger
+	logFile *os.File // of log; nil: standard error
 	inbox   chan func()
 	exits   *exits
 	signals chan os.Signal
@@ -52,6 +54,7 @@ type holder struct {
 	epoch    uint32
 	begun    bool // a manager was ready once
 	failures int  // managers in a row that did not live for long
+	unready  int  // those that were started since one was ready
 	last     string
 	since    time.Time // when that was
 	stops    int
@@ -92,9 +95,10 @@ const (
 // started here is never on the list on which the kernel puts orphans.
 func Run(o Options) int {
 	h := &holder{
-		opts: o, log: o.Logger, inbox: make(chan func(), 64),
+		opts: o, inbox: make(chan func(), 64),
 		services: map[uint64]*service{}, pids: map[int]uint64{},
 	}
+	h.log, _ = o.Log(os.Stderr, "") // the usual way
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -285,6 +289,18 @@ func (h *holder) heard(m *manager, f *frame) {
 	case kindAlive:
 		m.missed = 0
 		h.outside.tellService("WATCHDOG=1")
+	case kindLog:
+		if len(f.fds) == 1 {
+			h.logTo(f.fds[0], string(f.body))
+			f.fds = nil // it is the log's
+		}
+	case kindSocket:
+		if len(f.fds) == 1 {
+			h.outside.sockets = append(h.outside.sockets, socket{f.fds[0], string(f.body)})
+			f.fds = nil // it is kept
+		}
+	case kindSockets:
+		h.outside.dropKept()
 	case kindUpgrade:
 		h.beginUpgrade(f)
 	}
@@ -301,7 +317,7 @@ func (h *holder) tell(m *manager, body []byte) {
 	case tellStarter:
 		h.outside.tellStarter(text)
 	case tellReady:
-		h.begun, m.ready = true, true
+		h.begun, m.ready, h.unready = true, true, 0
 		h.releaseRestored()
 		h.ping()
 		h.outside.closeStarter()
@@ -325,6 +341,20 @@ func (h *holder) hold(f *frame) {
 func (h *holder) stop(why string) {
 	h.stops++
 	h.say(&frame{kind: kindStop, number: int64(h.stops), body: []byte(why)})
+}
+
+// logTo goes on with the log where the manager writes its own.
+func (h *holder) logTo(fd int, way string) {
+	file := os.NewFile(uintptr(fd), "log")
+	log, err := h.opts.Log(file, way)
+	if err != nil { // it goes on where it was
+		_ = file.Close()
+		return
+	}
+	if h.logFile != nil {
+		_ = h.logFile.Close()
+	}
+	h.log, h.logFile = log, file
 }
 
 // askReload has the files applied, by the next manager if there is none now.

@@ -66,6 +66,10 @@ func (h *holder) startManager() {
 	}()
 }
 
+// patientManagers is how many may end before they are ready before those who connect are
+// refused.
+const patientManagers = 5
+
 // again starts the next manager after a pause that grows.
 func (h *holder) again() {
 	pause := time.Duration(0)
@@ -73,6 +77,9 @@ func (h *holder) again() {
 		pause = min(firstPause<<min(h.failures-1, 10), longestPause)
 	}
 	h.failures++
+	if h.unready++; h.unready > patientManagers { // who connects is not to wait for what may never come
+		h.outside.dropKept()
+	}
 	time.AfterFunc(pause, func() { h.post(h.startManager) })
 }
 

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,7 +21,7 @@ type outside struct {
 	notify  *net.UnixConn
 	store   *store // nil: the service manager keeps nothing
 	starter *os.File
-	sockets []socket // that the service manager has opened
+	sockets []socket // that the service manager, or a manager, has opened
 }
 
 // socket is a descriptor that the service manager has passed.
@@ -80,6 +81,17 @@ func (o *outside) environ() []string {
 		env = append(env, "LISTEN_FDS="+strconv.Itoa(len(o.sockets)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 	}
 	return env
+}
+
+// dropKept gives up the sockets of managers.
+func (o *outside) dropKept() {
+	o.sockets = slices.DeleteFunc(o.sockets, func(s socket) bool {
+		if !strings.HasPrefix(s.name, SocketPrefix) {
+			return false
+		}
+		_ = unix.Close(s.fd)
+		return true
+	})
 }
 
 func (o *outside) tellService(lines string) {

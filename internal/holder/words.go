@@ -35,6 +35,13 @@ type heldText struct {
 	Reaped bool       `json:",omitempty"`
 }
 
+// LeftInOrder is the Last of a Welcome after a manager that has made room.
+const LeftInOrder = "exit status 0"
+
+// SocketPrefix begins the names of the listening sockets that a manager has had the holder
+// keep, where the next one finds them: as those of a service manager.
+const SocketPrefix = "gaffer-kept-"
+
 // What kindTell's body begins with.
 const (
 	tellService = 's' // lines for the service manager
