@@ -61,6 +61,16 @@ func takeLock(dir string, pid int) (*os.File, error) {
 	return f, nil
 }
 
+// isLockOf says whether a file is the one that locks a directory.
+func isLockOf(f *os.File, dir string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(filepath.Join(dir, "lock"))
+	return err == nil && os.SameFile(open, named)
+}
+
 // A daemon that was killed may leave a lock behind for a moment: until a child that
 // it was just starting has become another program.
 const (

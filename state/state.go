@@ -25,6 +25,10 @@ type Options struct {
 	// JournalSegmentBytes is the size of each. Default 1 MiB.
 	JournalSegmentBytes int64
 
+	// Lock is a file, as of State.Lock, by which somebody of this daemon has locked the
+	// directory. It is taken over if it is still the directory's.
+	Lock *os.File
+
 	// Of tests.
 	boot         string
 	writeJournal func(f *os.File, b []byte, offset int64) (int, error)
@@ -62,9 +66,12 @@ func Open(dir string, opts Options) (*State, error) {
 	if err := privateDir(dir); err != nil {
 		return nil, err
 	}
-	lock, err := takeLock(dir, opts.PID)
-	if err != nil {
-		return nil, err
+	lock := opts.Lock
+	if lock == nil || !isLockOf(lock, dir) {
+		var err error
+		if lock, err = takeLock(dir, opts.PID); err != nil {
+			return nil, err
+		}
 	}
 	s := &State{
 		dir: dir, logger: opts.Logger, lock: lock, copied: time.Now(), applying: make(chan struct{}, 1),
@@ -117,6 +124,10 @@ func (o *Options) journal() journalOptions {
 	}
 	return j
 }
+
+// Lock is the file by which the directory is locked: until all who have it open have
+// closed it.
+func (s *State) Lock() *os.File { return s.lock }
 
 // Journal is that of the events.
 func (s *State) Journal() *Journal { return s.journal }

@@ -56,6 +56,22 @@ func (d *daemon) shareLog(out *os.File, format string, level slog.Level) error {
 	return d.link.client.LogTo(out, logWay(format, level))
 }
 
+// keptFile is what a manager before has had kept, nil if none has.
+func (d *daemon) keptFile(name string) *os.File {
+	if d.link == nil {
+		return nil
+	}
+	return d.link.client.Files[name]
+}
+
+// keepFile has the holder keep a file until the daemon ends.
+func (d *daemon) keepFile(name string, f *os.File) error {
+	if d.link == nil || f == d.keptFile(name) {
+		return nil
+	}
+	return d.link.client.KeepFile(name, f)
+}
+
 // resumes says that this manager goes on where another one has left off.
 func (d *daemon) resumes() bool {
 	return d.link != nil && (!d.link.client.Welcome.First || d.last.unfinished())
@@ -290,7 +306,7 @@ func (d *daemon) closeLink(err error) {
 		if err != nil {
 			status = exitError
 		}
-		d.link.client.Over(status, d.lock)
+		d.link.client.Over(status)
 	}
 	d.link.client.Close()
 }

@@ -37,4 +37,6 @@ func (d *daemon) dropSockets()                   {}
 
 func (d *daemon) shareLog(*os.File, string, slog.Level) error { return nil }
 
+func (d *daemon) keptFile(string) *os.File         { return nil }
+func (d *daemon) keepFile(string, *os.File) error  { return nil }
 func (d *daemon) keepSockets([]api.Endpoint) error { return nil }

@@ -133,11 +133,15 @@ func (d *daemon) openState(context.Context) error {
 	st, err := takeState(d.flags.stateDir, state.Options{
 		Logger: d.log, PID: d.pid, JournalSegments: journalSegments,
 		JournalSegmentBytes: int64(d.conf.Settings.JournalSize) / journalSegments,
+		Lock:                d.keptFile(stateLock),
 	}, d.lookAhead)
 	if err != nil {
 		return err
 	}
 	d.state = st
+	if err := d.keepFile(stateLock, st.Lock()); err != nil {
+		d.log.Error("the lock of the state directory ends with this manager", "reason", err)
+	}
 	d.atEnd(func() {
 		if err := st.Close(); err != nil {
 			d.log.Error("state directory", "error", err)
@@ -148,6 +152,13 @@ func (d *daemon) openState(context.Context) error {
 }
 
 const journalSegments = 8
+
+// The locks that the holder keeps from the first manager on, so that there is no moment
+// in which another daemon could take them.
+const (
+	stateLock  = "lock of the state directory"
+	socketLock = "lock of the socket"
+)
 
 // openRuntime makes the place of the socket, and sees that it is nobody else's.
 func (d *daemon) openRuntime(context.Context) error {
@@ -165,11 +176,14 @@ func (d *daemon) openRuntime(context.Context) error {
 	if err := runtimeDirectory(dir, shared(&d.conf.Settings)); err != nil {
 		return err
 	}
-	lock, err := lockSocket(d.socket, d.pid)
+	lock, err := lockSocket(d.socket, d.pid, d.keptFile(socketLock))
 	if err != nil {
 		return err
 	}
 	d.lock = lock
+	if err := d.keepFile(socketLock, lock); err != nil {
+		d.log.Error("the lock of the socket ends with this manager", "reason", err)
+	}
 	path := d.flags.pidFile
 	if path == "" {
 		path = d.conf.Settings.PIDFile

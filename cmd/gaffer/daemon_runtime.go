@@ -42,8 +42,16 @@ func runtimeDirectory(dir string, shared bool) error {
 }
 
 // lockSocket decides who may listen at a path, until the file is closed. Two
-// daemons with state of their own could else take each other's socket away.
-func lockSocket(path string, pid int) (*os.File, error) {
+// daemons with state of their own could else take each other's socket away. kept is what
+// a manager before has locked it by, nil if none has.
+func lockSocket(path string, pid int, kept *os.File) (*os.File, error) {
+	if kept != nil {
+		open, err := kept.Stat()
+		named, nerr := os.Stat(path + ".lock")
+		if err == nil && nerr == nil && os.SameFile(open, named) {
+			return kept, nil
+		}
+	}
 	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)

@@ -27,7 +27,7 @@ func TestALockThatSomebodyLooksAtIsWaitedFor(t *testing.T) {
 		time.Sleep(lockPatience / 10)
 		gone <- looker.Close()
 	}()
-	lock, err := lockSocket(path, os.Getpid())
+	lock, err := lockSocket(path, os.Getpid(), nil)
 	if err := <-gone; err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestALockThatSomebodyLooksAtIsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	_, err = lockSocket(path, os.Getpid()) // it is not given up
+	_, err = lockSocket(path, os.Getpid(), nil) // it is not given up
 	if who := fmt.Sprintf("pid %d", os.Getpid()); !errors.Is(err, gaffer.ErrConflict) || !strings.Contains(err.Error(), who) {
 		t.Errorf("error %v, want a conflict with %s", err, who)
 	}

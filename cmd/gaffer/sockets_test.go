@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,5 +83,35 @@ func (m *matrix) awaitReady(managers int) {
 		if time.Now().After(end) {
 			m.t.Fatalf("no %d managers become ready: %v\n%s", managers, err, log)
 		}
+	}
+}
+
+// While no manager can be had there is a daemon all the same: no other one gets its
+// directory, and what it stops stays so.
+func TestThereIsOneDaemonWhileManagersChange(t *testing.T) {
+	m := newMatrix(t)
+	m.begin()
+	holder := m.holder()
+	for i := range 3 {
+		m.awaitReady(i + 1)
+		_ = syscall.Kill(childWith(holder, roleManager), syscall.SIGKILL)
+		out, err := m.gaffer("daemon", "--background", "--config", "gaffer.toml")
+		if err == nil || !strings.Contains(out, fmt.Sprintf("a daemon has it, pid %d", holder)) {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	m.await("fast", "slow", "crasher", "victim", "elastic", "parent")
+	_ = syscall.Kill(childWith(holder, roleManager), syscall.SIGKILL)
+	if out, err := m.gaffer("daemon", "stop"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for name, pid := range m.pids {
+		if syscall.Kill(pid, 0) == nil {
+			t.Errorf("%s runs after the daemon", name)
+		}
+	}
+	m.start() // whatever had it, it is free now
+	if out, err := m.gaffer("daemon", "stop"); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 }

@@ -25,6 +25,8 @@ type Client struct {
 	Welcome Welcome
 	// Restored is what the service manager had kept of processes that nobody holds.
 	Restored []*proc.Held
+	// Files are what managers before have had kept, by their names.
+	Files    map[string]*os.File
 	places   chan struct{} // holds a value for each start on its way
 	handlers Handlers
 
@@ -53,7 +55,7 @@ func Connect(fd int) (c *Client, held []*proc.Held, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("holder: %w", err)
 	}
-	c = &Client{line: l, places: make(chan struct{}, window), pending: map[uint64]func(int, int, error){}}
+	c = &Client{line: l, Files: map[string]*os.File{}, places: make(chan struct{}, window), pending: map[uint64]func(int, int, error){}}
 	l.send(&frame{kind: kindHello, body: []byte(Protocol)})
 	held, err = c.listen()
 	if err != nil {
@@ -88,6 +90,10 @@ func (c *Client) listen() ([]*proc.Held, error) {
 				continue
 			}
 			all = append(all, h)
+		case kindFile:
+			if len(f.fds) == 1 {
+				c.Files[string(f.body)] = os.NewFile(uintptr(f.fds[0]), string(f.body))
+			}
 		case kindListed:
 			return all, nil
 		default:
@@ -292,12 +298,21 @@ func (c *Client) Forget(id uint64) { c.say(&frame{kind: kindForget, id: id}) }
 // KeepSocket has the holder keep a listening socket, which it passes to the next manager
 // as a service manager does, with SocketPrefix before the name.
 func (c *Client) KeepSocket(name string, socket syscall.Conn) error {
-	conn, err := socket.SyscallConn()
+	return c.pass(kindSocket, SocketPrefix+name, socket)
+}
+
+// KeepFile has it keep a file, and what is locked by it, until the daemon ends: the next
+// manager finds it among its Files.
+func (c *Client) KeepFile(name string, file *os.File) error { return c.pass(kindFile, name, file) }
+
+// pass says something that a descriptor belongs to.
+func (c *Client) pass(what kind, text string, file syscall.Conn) error {
+	conn, err := file.SyscallConn()
 	if err != nil {
 		return err
 	}
 	return conn.Control(func(fd uintptr) {
-		c.say(&frame{kind: kindSocket, body: []byte(SocketPrefix + name), fds: []int{int(fd)}})
+		c.say(&frame{kind: what, body: []byte(text), fds: []int{int(fd)}})
 	})
 }
 
@@ -306,15 +321,7 @@ func (c *Client) DropSockets() { c.say(&frame{kind: kindSockets}) }
 
 // LogTo has it write its log where this program writes its own, in a way that the holder's
 // Options know.
-func (c *Client) LogTo(log *os.File, way string) error {
-	conn, err := log.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return conn.Control(func(fd uintptr) {
-		c.say(&frame{kind: kindLog, body: []byte(way), fds: []int{int(fd)}})
-	})
-}
+func (c *Client) LogTo(log *os.File, way string) error { return c.pass(kindLog, way, log) }
 
 // TellService has the holder tell the service manager that has started it.
 func (c *Client) TellService(lines string) { c.tell(tellService, lines) }
@@ -330,14 +337,8 @@ func (c *Client) tell(who byte, text string) {
 }
 
 // Over says that all is stopped and that the daemon ends, with that exit status, when
-// this program does. What is locked stays so until then; nil: nothing is.
-func (c *Client) Over(status int, lock *os.File) {
-	f := &frame{kind: kindOver, number: int64(status)}
-	if lock != nil {
-		f.fds = []int{int(lock.Fd())}
-	}
-	c.say(f)
-}
+// this program does. What it keeps is given free then.
+func (c *Client) Over(status int) { c.say(&frame{kind: kindOver, number: int64(status)}) }
 
 // Upgrade has another program be the manager, if it can: this one is told to leave then.
 // The error says why the holder does not begin with it.

@@ -24,6 +24,7 @@ const (
 	kindTell                    // the body is for the service manager, or for whoever waits for the daemon
 	kindOver                    // all is stopped, this is the end: the number is the exit status
 	kindAlive                   // the answer to kindPing
+	kindFile                    // keep the file of that name for the next manager, to which it goes likewise
 	kindSocket                  // keep the listening socket of that name for the next manager
 	kindSockets                 // give up those that were kept
 	kindLog                     // write the log to the descriptor, in the body's way

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"syscall"
 	"time"
@@ -33,6 +34,7 @@ type handed struct {
 	Before   *handedProgram  `json:"before,omitempty"` // to be taken back if the upgrade fails
 	Services []handedService `json:"services,omitempty"`
 	Sockets  []handedSocket  `json:"sockets,omitempty"`
+	Files    map[string]int  `json:"files,omitempty"`
 }
 
 type handedSocket struct {
@@ -95,6 +97,7 @@ func readHanded(r io.Reader) (*handed, error) {
 func (h *holder) handOver() *handed {
 	state := &handed{
 		Format: handedFormat, Epoch: h.epoch, Stops: h.stops, Reload: h.reload, Last: h.last, Since: h.since, Upgraded: h.upgraded,
+		Files: h.files,
 	}
 	if u := h.upgrade; u != nil && u.begun {
 		state.Before = &handedProgram{int(u.before.file.Fd()), u.before.path}
@@ -151,6 +154,9 @@ func (s *handed) inherited(yes bool) {
 	for _, one := range s.Sockets {
 		set(one.FD)
 	}
+	for _, fd := range s.Files {
+		set(fd)
+	}
 	for _, one := range s.Services {
 		set(one.PIDFD)
 		for _, k := range one.Keep {
@@ -171,6 +177,7 @@ func (h *holder) takeOver(fd int) error {
 	state.inherited(false)
 	h.epoch, h.stops, h.reload, h.last, h.since, h.upgraded = state.Epoch, state.Stops, state.Reload, state.Last, state.Since, state.Upgraded
 	h.begun = true
+	maps.Copy(h.files, state.Files)
 	for _, s := range state.Sockets {
 		h.outside.sockets = append(h.outside.sockets, socket{s.FD, s.Name})
 	}

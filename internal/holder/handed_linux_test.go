@@ -58,7 +58,7 @@ func TestWhatIsHandedOverIsTakenOver(t *testing.T) {
 	}
 	defer f.Close()
 	state.inherited(true)
-	next := &holder{services: map[uint64]*service{}, pids: map[int]uint64{}}
+	next := &holder{services: map[uint64]*service{}, pids: map[int]uint64{}, files: map[string]int{}}
 	handed, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, 3)
 	if err != nil {
 		t.Fatal(err)

@@ -47,6 +47,7 @@ type holder struct {
 	program program       // what managers and spawners are started from
 
 	services map[uint64]*service
+	files    map[string]int       // that managers have had kept, by their names
 	restored map[uint64]*restored // that the service manager had kept, until a manager is ready
 	pids     map[int]uint64       // of those that are not buried
 	manager  *manager             // nil: none runs
@@ -96,7 +97,7 @@ const (
 func Run(o Options) int {
 	h := &holder{
 		opts: o, inbox: make(chan func(), 64),
-		services: map[uint64]*service{}, pids: map[int]uint64{},
+		services: map[uint64]*service{}, pids: map[int]uint64{}, files: map[string]int{},
 	}
 	h.log, _ = o.Log(os.Stderr, "") // the usual way
 	done := make(chan struct{})
@@ -252,6 +253,9 @@ func (h *holder) welcome(m *manager, protocol string) {
 	for _, s := range h.services {
 		m.line.send(s.held(m.epoch))
 	}
+	for name, fd := range h.files {
+		m.line.send(&frame{kind: kindFile, epoch: m.epoch, body: []byte(name), fds: []int{fd}})
+	}
 	h.giveBack(m)
 	m.line.send(&frame{kind: kindListed, epoch: m.epoch})
 }
@@ -285,7 +289,6 @@ func (h *holder) heard(m *manager, f *frame) {
 	case kindOver:
 		status := int(f.number)
 		m.over = &status
-		f.fds = nil // the lock is kept until this program ends
 	case kindAlive:
 		m.missed = 0
 		h.outside.tellService("WATCHDOG=1")
@@ -293,6 +296,11 @@ func (h *holder) heard(m *manager, f *frame) {
 		if len(f.fds) == 1 {
 			h.logTo(f.fds[0], string(f.body))
 			f.fds = nil // it is the log's
+		}
+	case kindFile:
+		if len(f.fds) == 1 {
+			h.keepFile(string(f.body), f.fds[0])
+			f.fds = nil // it is kept
 		}
 	case kindSocket:
 		if len(f.fds) == 1 {
@@ -341,6 +349,14 @@ func (h *holder) hold(f *frame) {
 func (h *holder) stop(why string) {
 	h.stops++
 	h.say(&frame{kind: kindStop, number: int64(h.stops), body: []byte(why)})
+}
+
+// keepFile keeps a file until this program ends.
+func (h *holder) keepFile(name string, fd int) {
+	if before, ok := h.files[name]; ok {
+		_ = unix.Close(before)
+	}
+	h.files[name] = fd
 }
 
 // logTo goes on with the log where the manager writes its own.

@@ -192,17 +192,20 @@ func (h *HeldHost) child(id uint64, token string, pid, pidfd int) *child {
 // watch begins to watch a child and what it writes.
 func (h *HeldHost) watch(c *child, sources []source) {
 	h.mu.Lock()
-	h.children[c.held.id] = c
 	c.held.alone = h.alone
+	err := h.direct.poller.watchChild(c, sources)
+	if err != nil {
+		c.slots = []uint32{noSlot}
+	}
+	h.children[c.held.id] = c // its end is told from now on
 	exit, early := h.early[c.held.id]
 	delete(h.early, c.held.id)
 	h.mu.Unlock()
-	if early {
-		defer h.Ended(c.held.id, exit)
-	}
-	if err := h.direct.poller.watchChild(c, sources); err != nil {
+	if err != nil {
 		h.direct.log.Error("what a process writes can't be read", "pid", c.pid, "reason", err)
-		c.slots = []uint32{noSlot}
+	}
+	if early {
+		h.Ended(c.held.id, exit)
 	}
 }
 
