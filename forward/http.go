@@ -76,7 +76,8 @@ func (w *web) send(ctx context.Context, lines []gaffer.Output) (done, lost int, 
 			return 0, 0, nil
 		}
 		w.most = batchLines
-		return 1, 1, nil
+		// It may refuse all, as where the URL is wrong: then that is slow.
+		return 1, 1, refusal(status, answer)
 	}
 	return 0, 0, &pausing{fmt.Errorf("answer %d %s", status, http.StatusText(status)), pause}
 }
@@ -112,6 +113,16 @@ func (w *web) post(ctx context.Context, lines []gaffer.Output) (status int, paus
 	defer resp.Body.Close()
 	answer, _ = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // the status says what matters
 	return resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"), time.Now()), answer, nil
+}
+
+// refusal is an error of a receiver that says why it takes a line for wrong.
+func refusal(status int, answer []byte) error {
+	const excerpt = 200
+	text := strings.ToValidUTF8(strings.TrimSpace(string(answer[:min(len(answer), excerpt)])), "")
+	if text == "" {
+		return fmt.Errorf("answer %d %s", status, http.StatusText(status))
+	}
+	return fmt.Errorf("answer %d %s: %q", status, http.StatusText(status), text)
 }
 
 // withoutURL is an error without the URL, which may hold a secret.

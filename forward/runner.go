@@ -61,13 +61,15 @@ type runner struct {
 	wake  chan struct{}      // holds a token when it is to be tried again at once
 
 	// run's alone.
-	sink    sink
-	of      Destination // the sink's
-	pending []gaffer.Output
-	kept    time.Time // when place was kept last
-	delay   time.Duration
-	told    bool // that it can't be reached
-	unkept  bool // it was said that places can't be kept
+	sink      sink
+	of        Destination // the sink's
+	pending   []gaffer.Output
+	kept      time.Time // when place was kept last
+	delay     time.Duration
+	told      bool      // that it can't be reached
+	refused   int       // lines that were, and it was not said
+	refusedAt time.Time // when it was said last
+	unkept    bool      // it was said that places can't be kept
 
 	mu   sync.Mutex // guards the rest
 	d    Destination
@@ -402,10 +404,15 @@ func (r *runner) count(sent, lost int) {
 	r.st.Sent += uint64(sent)
 	r.st.Lost += uint64(lost)
 	r.mu.Unlock()
-	if lost > 0 {
-		r.logger.Warn("lines were refused", "lost", lost)
+	r.refused += lost
+	if r.refused > 0 && time.Since(r.refusedAt) > tellEvery {
+		r.logger.Warn("lines were refused", "lost", r.refused)
+		r.refused, r.refusedAt = 0, time.Now()
 	}
 }
+
+// tellEvery is how often it is said that lines are refused, at most.
+const tellEvery = time.Minute
 
 // missed counts what was gone before it was read.
 func (r *runner) missed(err error) {

@@ -120,19 +120,31 @@ func (s *syslog) send(ctx context.Context, lines []gaffer.Output) (done, lost in
 	return len(lines), 0, nil
 }
 
-// sendFramed sends lines over a stream. What was written before it broke may be sent again.
+// sendFramed sends lines over a stream. What was written before it broke may be sent again;
+// what a slow receiver has taken in time is not, or it would never get on.
 func (s *syslog) sendFramed(ctx context.Context, lines []gaffer.Output) (done, lost int, err error) {
 	s.text = s.text[:0]
 	var one []byte
+	ends := make([]int, 0, len(lines))
 	for i := range lines {
 		one = s.message(one[:0], &lines[i])
 		s.text = strconv.AppendInt(s.text, int64(len(one)), 10)
 		s.text = append(append(s.text, ' '), one...)
+		ends = append(ends, len(s.text))
 	}
-	err = bounded(ctx, s.conn, s.d.Timeout, func() error { _, err := s.conn.Write(s.text); return err })
+	written := 0
+	err = bounded(ctx, s.conn, s.d.Timeout, func() error {
+		var err error
+		written, err = s.conn.Write(s.text)
+		return err
+	})
 	if err != nil {
 		s.hangUp()
-		return 0, 0, bare(err)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || written == 0 {
+			return 0, 0, bare(err)
+		}
+		done, _ = slices.BinarySearch(ends, written+1) // those that were written whole
+		return done, 0, fmt.Errorf("it took %d bytes of %d within %s", written, len(s.text), s.d.Timeout)
 	}
 	return len(lines), 0, nil
 }

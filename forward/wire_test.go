@@ -243,7 +243,7 @@ func TestAReceiverThatReadsNothing(t *testing.T) {
 		big[i] = output("stdout", strings.Repeat("x", 60<<10))
 	}
 	s := way(t, Destination{Type: Syslog, URL: "tcp://" + l.Addr().String(), Timeout: 300 * time.Millisecond})
-	if _, _, err := s.send(t.Context(), big); err == nil || err.Error() != "it takes nothing in time" {
+	if _, _, err := s.send(t.Context(), big); err == nil || !strings.Contains(err.Error(), " within 300ms") {
 		t.Errorf("got %v", err)
 	}
 	s = way(t, Destination{Type: Syslog, URL: "tcp://" + l.Addr().String(), Timeout: time.Hour})
@@ -411,13 +411,76 @@ func TestARefusedLineIsFound(t *testing.T) {
 	refused, requests := 0, 0
 	for len(all) > 0 {
 		done, lost, err := w.send(t.Context(), all)
-		if err != nil {
-			t.Fatal(err)
+		if (err != nil) != (lost > 0) {
+			t.Fatal(lost, err)
 		}
 		all, refused, requests = all[done:], refused+lost, requests+1
 	}
 	if refused != 1 || len(got) != batchLines-1 || got["line 617"] || requests > 60 {
 		t.Errorf("%d refused, %d taken, %d requests", refused, len(got), requests)
+	}
+}
+
+// One that is too slow for a batch gets on all the same: what it has taken does not come
+// again.
+func TestASlowReceiverGetsOn(t *testing.T) {
+	ours, theirs := net.Pipe()
+	d := Destination{Name: "x", Type: Syslog, URL: "unix:///x", Timeout: 50 * time.Millisecond}.withDefaults()
+	s := newSyslog(&d, &Options{Host: "here"})
+	s.conn = unixPipe{ours}
+	got := make(chan []byte, 1)
+	go func() {
+		var all []byte
+		buf := make([]byte, 1000)
+		for {
+			n, err := theirs.Read(buf)
+			all = append(all, buf[:n]...)
+			if err != nil {
+				got <- all
+				return
+			}
+			time.Sleep(2 * time.Millisecond) // it is what is tested
+		}
+	}()
+	var all []gaffer.Output
+	for i := range batchLines {
+		all = append(all, output("stdout", fmt.Sprintf("line %d %s", i, strings.Repeat("x", 300))))
+	}
+	done, lost, err := s.send(t.Context(), all)
+	_ = theirs.Close()
+	text := string(<-got)
+	if done == 0 || done == len(all) || lost != 0 || err == nil {
+		t.Errorf("%d done, %d lost, %v", done, lost, err)
+	}
+	if whole := strings.Count(text, strings.Repeat("x", 300)); whole != done || !strings.Contains(text, fmt.Sprintf("line %d ", done-1)) {
+		t.Errorf("%d done, %d taken", done, whole)
+	}
+}
+
+// unixPipe is a connection of a unix socket.
+type unixPipe struct{ net.Conn }
+
+func (unixPipe) RemoteAddr() net.Addr { return &net.UnixAddr{Net: "unix", Name: "x"} }
+
+// One that refuses everything is not asked without a pause, and not all is lost at once.
+func TestAReceiverThatRefusesEverythingIsAskedSlowly(t *testing.T) {
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		http.Error(w, "no such tenant", http.StatusBadRequest)
+	}))
+	defer server.Close()
+	w := way(t, Destination{Type: Loki, URL: server.URL})
+	all := []gaffer.Output{output("stdout", "one"), output("stdout", "two"), output("stdout", "three")}
+	for {
+		done, lost, err := w.send(t.Context(), all)
+		if err == nil && done == 0 {
+			continue // it looks for the one to blame
+		}
+		if done != 1 || lost != 1 || err == nil || err.Error() != `answer 400 Bad Request: "no such tenant"` || requests > 3 {
+			t.Errorf("%d done, %d lost, %v after %d requests", done, lost, err, requests)
+		}
+		return
 	}
 }
 
