@@ -36,6 +36,9 @@ func (m *Manager) add(ctx context.Context, r *recipe, before func(*keeper) (goes
 	if err != nil {
 		return err
 	}
+	if logs := m.opts.Logs; logs != nil && r.Logs != nil {
+		logs.Bound(r.Name, r.Logs) // also of what does not run
+	}
 	return k.request(ctx, func() (outcome, error) {
 		if before == nil || !before(k) {
 			k.publish(Event{Kind: KindCreate})

@@ -106,8 +106,11 @@ func (v *victim) check(c *client.Client) {
 // list waits until nothing is on its way out: what the daemon before has begun to remove
 // may still be when the next one answers.
 func (v *victim) list(c *client.Client) []gaffer.Info {
-	for {
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		infos, err := c.List(v.t.Context(), gaffer.All)
+		if err == nil && time.Now().After(end) {
+			err = fmt.Errorf("it still stops: %+v", infos)
+		}
 		if err != nil {
 			v.t.Fatal(err)
 		}

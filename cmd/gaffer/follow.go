@@ -22,6 +22,8 @@ type following[T any] struct {
 	show  func(T) error
 	lost  func(n int) error // n values are missing here; 0: nobody knows how many
 	flush func() error
+	// until is when the stream ends by itself; zero: with the daemon.
+	until time.Time
 }
 
 // errAgain, from lost, says that the stream is to be opened again: it then has
@@ -39,7 +41,7 @@ func (f *following[T]) run(ctx context.Context, c *client.Client) error {
 		case errors.Is(err, errAgain):
 			continue
 		case errors.Is(err, client.ErrNoDaemon) && again:
-		case err != nil || !f.follow:
+		case err != nil || !f.follow || !f.until.IsZero() && !time.Now().Before(f.until):
 			return err
 		}
 		if err := awaitDaemon(ctx, c); err != nil {

@@ -201,7 +201,7 @@ func (f *logFlags) run(cmd *cobra.Command, target gaffer.Target, how gaffer.Outp
 		return err
 	}
 	s := newScreen(cmd)
-	show := &following[gaffer.Output]{follow: f.follow}
+	show := &following[gaffer.Output]{follow: f.follow, until: how.Until}
 	if f.json {
 		show.flush, show.show = s.Flush, s.output
 		show.lost = func(n int) error { return s.record(missedRecord{n}) }
@@ -275,9 +275,17 @@ func resumeLogs(show *following[gaffer.Output], how *gaffer.OutputOptions, open 
 	if before, err := gaffer.ParseCursors(how.After); err == nil { // else the daemon says what is wrong
 		r.cursors.Add(before)
 	}
+	begun := time.Now()
 	show.open = func(ctx context.Context, again bool) (gaffer.Stream[gaffer.Output], error) {
-		if again && !r.latest.IsZero() {
+		switch {
+		case !again:
+		case !r.latest.IsZero():
 			r.again()
+		case r.how.After == "": // nothing was shown yet, and nothing is to be missed from now on
+			r.how.Tail = -1
+			if r.how.Since.Before(begun) {
+				r.how.Since = begun
+			}
 		}
 		return open(ctx)
 	}

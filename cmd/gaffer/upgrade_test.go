@@ -89,6 +89,36 @@ func init() {
 }
 `
 
+// babbler is a program that says more than anybody would read.
+const babbler = `package main
+
+import "fmt"
+
+func init() {
+	for {
+		fmt.Println("y")
+	}
+}
+`
+
+// withChild is one whose check leaves a process behind that has its standard output.
+const withChild = `package main
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+func init() {
+	if len(os.Args) > 3 && os.Args[2] == roleHolder && os.Args[3] == checkHanded {
+		cmd := exec.Command("sleep", "60")
+		cmd.Stdout, cmd.SysProcAttr = os.Stdout, &syscall.SysProcAttr{Setsid: true}
+		_ = cmd.Start()
+	}
+}
+`
+
 // This version is replaced, under load, by ones with other defaults, and back: once by
 // one that works with the same holder, once by one for which the holder has to become
 // another program. Those that can't take over are refused or taken back.
@@ -105,7 +135,7 @@ func TestUpgradesTouchNoService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string][]byte{"this": text, "script": []byte("#!/bin/sh\nexit 1\n"), "babbler": []byte("#!/bin/sh\nexec yes\n")} {
+	for name, text := range map[string][]byte{"this": text, "script": []byte("#!/bin/sh\nexit 1\n")} {
 		if err := os.WriteFile(filepath.Join(m.dir, name), text, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -115,6 +145,11 @@ func TestUpgradesTouchNoService(t *testing.T) {
 	m.build("v9.1.0", "9", map[string]string{"template.go": other})
 	m.build("v9.2.0", "", map[string]string{"cmd/gaffer/broken.go": noManager})
 	m.build("v9.3.0", "9", map[string]string{"cmd/gaffer/broken.go": noManager})
+	m.build("babbler", "", map[string]string{"cmd/gaffer/broken.go": babbler})
+	m.build("parent", "", map[string]string{"cmd/gaffer/broken.go": withChild})
+	if err := syscall.Mkfifo(filepath.Join(m.dir, "fifo"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	m.begin()
 	holder := m.holder()
 	for i := range 10 {
@@ -137,6 +172,10 @@ func TestUpgradesTouchNoService(t *testing.T) {
 		}
 	}
 	m.refused("babbler", "does not say whether it can take over")
+	m.upgraded("parent") // what it has left behind holds nothing up
+	if out, err := m.gaffer("daemon", "upgrade", "fifo"); err == nil || !strings.Contains(out, "not a regular file") {
+		t.Errorf("to a FIFO: %v, %s", err, out)
+	}
 	m.await("fast", "slow", "crasher", "victim", "elastic", "parent")
 	m.check()
 }
@@ -201,7 +240,7 @@ func (m *matrix) upgraded(name string) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if name != "this" && v.Version != name {
+	if name[0] == 'v' && v.Version != name {
 		m.t.Errorf("%s is said to run, not %s", v.Version, name)
 	}
 }

@@ -2,6 +2,7 @@ package holder
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -81,6 +82,9 @@ const (
 	// a row it may not answer.
 	beat  = 15 * time.Second
 	beats = 2
+	// readyTime is how long a manager may take until it does all that it has to. It may
+	// have thousands of services to start, and leftovers to end.
+	readyTime = 5 * time.Minute
 )
 
 // Keys of what is watched beside services, whose keys are their ids, which never
@@ -166,10 +170,13 @@ func (h *holder) openBinary() (err error) {
 // outOfTheWay is a copy of a descriptor whose number is none that a child gets, and so
 // still leads to the same in the child that is about to execute it.
 func outOfTheWay(fd int) (*os.File, error) {
-	const high = 200
+	const high, few = 200, 20
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, high)
+	if errors.Is(err, unix.EINVAL) { // that is more than this program may have
+		n, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, few)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("descriptors: %w; see ulimit -n", err)
 	}
 	return os.NewFile(uintptr(n), "binary"), nil
 }

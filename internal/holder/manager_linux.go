@@ -43,7 +43,11 @@ func (h *holder) startManager() {
 	}
 	if err != nil {
 		h.log.Error("manager", "reason", err)
-		h.last = err.Error()
+		h.last, h.since = err.Error(), h.now()
+		if h.stops > 0 && h.failures >= stopTries {
+			h.stopAlone()
+			return
+		}
 		if !h.upgradeEnded() {
 			h.again()
 		}
@@ -98,7 +102,14 @@ func (h *holder) greet(m *manager, protocol string) {
 // ping asks the manager whether it is alive, and ends one that has not said so.
 func (h *holder) ping() {
 	m := h.manager
-	if m == nil || !m.ready {
+	if m == nil {
+		return
+	}
+	if !m.ready {
+		if h.now().Sub(m.began) > readyTime {
+			h.log.Error("the manager does not get ready; it is killed and started again", "pid", m.pid)
+			h.killManager()
+		}
 		return
 	}
 	if m.missed >= beats {

@@ -22,8 +22,9 @@ type spawnerProc struct {
 	exited bool
 	silent bool // nothing more comes from it
 
-	leaving bool   // it was told to end
-	then    func() // what is done then, but for starting the next one
+	program os.FileInfo // that it executes
+	leaving bool        // it was told to end
+	then    func()      // what is done then, but for starting the next one
 }
 
 // ordered is a start that was asked for.
@@ -101,6 +102,7 @@ func (h *holder) startSpawner() {
 		return
 	}
 	s := &spawnerProc{line: l.line, pid: l.pid, pidfd: l.pidfd}
+	s.program, _ = h.program.file.Stat() // it is open
 	h.spawner = s
 	go func() {
 		for {
@@ -211,7 +213,7 @@ func (h *holder) spawnerEnded() {
 		h.log.Warn("the spawner has ended; it is started again", "pid", s.pid, "orders", len(s.orders))
 	}
 	if len(s.orders) > 0 {
-		if pid, pidfd := h.findBorn(); pid != 0 {
+		if pid, pidfd := h.findBorn(s.program); pid != 0 {
 			h.bornAs(s.orders[0], pid, pidfd)
 			s.orders = s.orders[1:]
 		}
@@ -275,8 +277,9 @@ const (
 )
 
 // findBorn finds the child that a spawner has made and not told of any more. Until it
-// has become its program it can't be told from nothing: it is waited for.
-func (h *holder) findBorn() (pid, pidfd int) {
+// has become another program than the spawner's it can't be told from nothing: it is
+// waited for.
+func (h *holder) findBorn(program os.FileInfo) (pid, pidfd int) {
 	for range bornLooks {
 		pid := proc.FindChild(func(pid int) bool {
 			_, held := h.pids[pid]
@@ -285,7 +288,7 @@ func (h *holder) findBorn() (pid, pidfd int) {
 		if pid == 0 {
 			return 0, -1
 		}
-		if !proc.IsThisProgram(pid) {
+		if program == nil || !proc.Executes(pid, program) {
 			if pidfd, err := unix.PidfdOpen(pid, 0); err == nil {
 				return pid, pidfd
 			}

@@ -130,7 +130,7 @@ func (p *packed) readTable() error {
 	n := int64(binary.LittleEndian.Uint32(footer))
 	begin := info.Size() - tableFooter - n*tableEntry
 	if binary.LittleEndian.Uint32(footer[5:]) != seekableMagic || begin < 0 {
-		return p.readWhole()
+		return p.walk(info.Size())
 	}
 	table := make([]byte, n*tableEntry)
 	if _, err := p.file.ReadAt(table, begin); err != nil {
@@ -149,19 +149,79 @@ func (p *packed) readTable() error {
 	return nil
 }
 
-// readWhole reads a file that somebody else has compressed.
-func (p *packed) readWhole() error {
-	p.held, p.frames = 0, []frame{{}}
-	decoder, err := zstd.NewReader(p.file, zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		return err
+// walk finds the frames of a file without a table: one that was cut, or that somebody
+// else has compressed. What is after a frame that is not whole is not found.
+func (p *packed) walk(size int64) error {
+	for at := int64(0); at < size; {
+		f, content, err := p.frameAt(at, size)
+		if errors.Is(err, errCut) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if content >= 0 {
+			f.from = p.size
+			p.frames = append(p.frames, f)
+			p.size += content
+		}
+		at += int64(f.length)
 	}
-	defer decoder.Close()
-	if p.text, err = io.ReadAll(decoder); err != nil {
-		return err
-	}
-	p.size = int64(len(p.text))
 	return nil
+}
+
+var errCut = errors.New("a frame is not whole")
+
+// largestFrame is how much of a file may be one frame, which is read into memory.
+const largestFrame = 64 << 20
+
+// frameAt is the frame at a place in the file, and how much is in it; -1: it is none of
+// data.
+func (p *packed) frameAt(at, size int64) (f frame, content int64, err error) {
+	buf := make([]byte, zstd.HeaderMaxSize)
+	n, err := p.file.ReadAt(buf, at)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return f, 0, err
+	}
+	var head zstd.Header
+	switch err := head.Decode(buf[:n]); {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return f, 0, errCut
+	case err != nil:
+		return f, 0, err
+	}
+	if head.Skippable {
+		const skippableHead = 8
+		return frame{at: at, length: skippableHead + int(head.SkippableSize)}, -1, nil
+	}
+	if !head.HasFCS || head.FrameContentSize > largestFrame {
+		return f, 0, fmt.Errorf("a frame has more than %d bytes, or does not say how many", largestFrame)
+	}
+	end := at + int64(head.HeaderSize)
+	for last := false; !last; {
+		var block [3]byte
+		if n, err := p.file.ReadAt(block[:], end); n < len(block) {
+			if errors.Is(err, io.EOF) {
+				err = errCut
+			}
+			return f, 0, err
+		}
+		// RFC 8878, 3.1.1.2: whether it is the last one, its type, its size.
+		bits := uint32(block[0]) | uint32(block[1])<<8 | uint32(block[2])<<16
+		last = bits&1 != 0
+		length := int64(bits >> 3)
+		if kind := bits >> 1 & 3; kind == 1 { // one byte that is repeated
+			length = 1
+		}
+		end += int64(len(block)) + length
+	}
+	if head.HasCheckSum {
+		end += 4
+	}
+	if end > size {
+		return f, 0, errCut
+	}
+	return frame{at: at, length: int(end - at)}, int64(head.FrameContentSize), nil
 }
 
 // ReadAt implements io.ReaderAt, up to the end of a frame.

@@ -4,7 +4,10 @@ package logs
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -230,5 +233,191 @@ func TestNewLimitsHoldAtOnce(t *testing.T) {
 				t.Errorf("segments %+v, were %+v", after, before)
 			}
 		})
+	}
+}
+
+// A compressed file whose end is gone still has all frames that are whole, and what is
+// missing is told.
+func TestACutFileIsReadAsFarAsItGoes(t *testing.T) {
+	s, dir, lines := rotated(t, Limits{})
+	one := segments(dir, "stdout")[0]
+	p, err := openPacked(one.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames, size := p.frames, p.size
+	_ = p.Close()
+	if len(frames) < 3 {
+		t.Fatalf("%d frames", len(frames))
+	}
+	last := frames[len(frames)-1]
+	if err := os.Truncate(one.path, last.at+int64(last.length)-1); err != nil { // all but that one are whole
+		t.Fatal(err)
+	}
+	p, err = openPacked(one.path)
+	if err != nil || len(p.frames) != len(frames)-1 || !slices.Equal(p.frames, frames[:len(frames)-1]) {
+		t.Fatalf("%v: %v, want %v", err, p.frames, frames)
+	}
+	_ = p.Close()
+	r := s.Read(Query{Tail: -1})
+	defer r.Close()
+	got, missing := 0, int64(0)
+	for {
+		_, err := r.Next(t.Context())
+		var gap *Gap
+		if errors.As(err, &gap) {
+			missing += gap.Bytes
+			continue
+		}
+		if err != nil {
+			break
+		}
+		got++
+	}
+	if missing < size-last.from || missing > size-last.from+200 {
+		t.Errorf("%d bytes are said to be missing, and %d are", missing, size-last.from)
+	}
+	if got < lines/2 || got >= lines {
+		t.Errorf("%d of %d lines", got, lines)
+	}
+	// One that can't be read at all is told of, too, although it is the first.
+	if err := os.WriteFile(one.path, []byte("no zstd at all, but longer than a table"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = s.Read(Query{Tail: -1})
+	defer r.Close()
+	var gap *Gap
+	if _, err := r.Next(t.Context()); !errors.As(err, &gap) || gap.Bytes != size {
+		t.Errorf("%v, want a gap of %d bytes", err, size)
+	}
+}
+
+// A frame that is too large for the memory is refused, whoever has made it.
+func TestOneLargeFrameIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "large.zst")
+	var text bytes.Buffer
+	encoder, err := zstd.NewWriter(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoder.ResetContentSize(&text, largestFrame+1)
+	if _, err := encoder.Write(make([]byte, largestFrame+1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := encoder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := openPacked(path); err == nil {
+		t.Errorf("%d bytes", p.size)
+	}
+}
+
+// What is too old goes also where nothing has run since the store was opened.
+func TestFilesOfWhatDoesNotRunGrowOld(t *testing.T) {
+	s, dir, _ := rotated(t, Limits{})
+	root := filepath.Dir(dir)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	for _, one := range segments(dir, "stdout") {
+		if err := os.Chtimes(one.path, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(root, Options{Staging: filepath.Join(t.TempDir(), "staging")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Bound("other", Limits{MaxAge: time.Hour})
+	s.settle()
+	if n := len(segments(dir, "stdout")); n != 3 {
+		t.Fatalf("%d segments", n)
+	}
+	s.Bound("web", Limits{MaxAge: time.Hour})
+	s.settle()
+	if left := segments(dir, "stdout"); len(left) != 0 {
+		t.Errorf("segments %+v", left)
+	}
+}
+
+// Where no other file can be begun the one that there is grows; that is said once, and
+// tried again.
+func TestAFileThatCantBeRotatedGrows(t *testing.T) {
+	dir := t.TempDir()
+	var log bytes.Buffer
+	s, err := Open(filepath.Join(dir, "logs"), Options{Staging: filepath.Join(dir, "staging"), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := s.Writer("web", 1, "stdout", Limits{MaxSize: 100, MaxFiles: 1000, Plain: true})
+	p := newPipe(t, w.Process(1, time.Time{}))
+	block := filepath.Join(w.dir, rotatedIndex("stdout", 0)) // in the way
+	if err := os.MkdirAll(filepath.Join(block, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	write := func(from, to int) {
+		for i := from; i < to; i++ {
+			line := fmt.Sprintf("line %d of a file that is full\n", i)
+			want.WriteString(line)
+			p.write(line)
+		}
+	}
+	write(0, 100)
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "it grows") {
+		t.Errorf("said: %s", &log)
+	}
+	if err := os.RemoveAll(block); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.turnRetry = time.Unix(1, 0)
+	w.mu.Unlock()
+	write(100, 200)
+	if got := content(t, w.dir, "stdout"); got != want.String() {
+		t.Errorf("%d bytes, want %d", len(got), want.Len())
+	}
+	if len(segments(w.dir, "stdout")) < 10 {
+		t.Errorf("segments %+v", segments(w.dir, "stdout"))
+	}
+	if lost, failing := s.Lost(); lost != 0 || failing != 0 {
+		t.Errorf("%d lost, %d failing", lost, failing)
+	}
+}
+
+// A cursor of a stream that was begun anew hides nothing.
+func TestACursorBeyondTheEndBeginsAnew(t *testing.T) {
+	s := newStore(t, t.TempDir())
+	p := newPipe(t, s.Writer("web", 1, "stdout", Limits{}).Process(1, time.Time{}))
+	p.write("one\ntwo\n")
+	after, err := ParseCursors(Cursor{1, source{"web", 1, "stdout"}, 1 << 30}.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, s, Query{After: after}); !slices.Equal(got, []string{"web.1/stdout: one", "web.1/stdout: two"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A search that finds nothing ends when nobody waits for it any more.
+func TestASearchEndsWithWhoWantsIt(t *testing.T) {
+	s, _, lines := rotated(t, Limits{})
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := 0
+	r := s.Read(Query{Tail: 10, Match: func([]byte) bool {
+		if seen++; seen == 10 {
+			cancel()
+		}
+		return false
+	}})
+	defer r.Close()
+	if _, err := r.Next(ctx); !errors.Is(err, context.Canceled) || seen > 10+lookUp || lines < 10*lookUp {
+		t.Errorf("%v after %d of %d lines", err, seen, lines)
 	}
 }

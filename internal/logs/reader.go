@@ -57,9 +57,11 @@ type Reader struct {
 	store *Store
 	query Query
 	tapes []*tape
-	ready []*Record  // to be delivered before anything else
-	last  bool       // that nothing more comes was taken notice of
-	busy  sync.Mutex // held while the tapes are used
+	ready []*Record // to be delivered before anything else
+	last  bool      // that nothing more comes was taken notice of
+	begun bool
+	gone  <-chan struct{} // closed when nobody waits for the Next that reads, or the latest one
+	busy  sync.Mutex      // held while the tapes are used
 
 	wake chan struct{}
 	mu   sync.Mutex
@@ -95,7 +97,12 @@ func (s *Store) Read(q Query) *Reader {
 		}
 	}
 	slices.SortFunc(r.tapes, func(a, b *tape) int { return strings.Compare(a.source.String(), b.source.String()) })
-	r.begin()
+	for _, t := range r.tapes {
+		if !q.Follow {
+			t.until = t.end()
+		}
+	}
+	r.place()
 	return r
 }
 
@@ -103,19 +110,18 @@ func (r *Reader) wants(src source) bool {
 	return r.query.Sources == nil || r.query.Sources(src.name, src.slot, src.label)
 }
 
-// begin goes to where the query says, and reads the last lines of each slot, if it is
-// these that are wanted.
-func (r *Reader) begin() {
+// place goes to where the query says.
+func (r *Reader) place() {
 	q := &r.query
 	own, latest := q.After.sorted()
 	for _, t := range r.tapes {
-		if !q.Follow {
-			t.until = t.end()
-		}
 		c, resumes := own[t.source]
 		switch {
 		case resumes:
 			t.at, t.whole = c.offset, true // what is gone of it shows when it is read
+			if c.offset > t.end() {        // it was begun anew since
+				t.at = t.first()
+			}
 		case len(own) > 0 && q.Since.IsZero():
 			t.after = latest
 			t.seek(latest.time)
@@ -135,7 +141,15 @@ func (r *Reader) begin() {
 			t.back(q.Tail, q.Raw)
 		}
 	}
-	if q.Tail >= 0 && len(q.After) == 0 {
+}
+
+// begin reads the last lines of each slot, if it is these that are wanted.
+func (r *Reader) begin() {
+	if r.begun {
+		return
+	}
+	r.begun = true
+	if r.query.Tail >= 0 && len(r.query.After) == 0 {
 		r.tail()
 	}
 }
@@ -191,12 +205,18 @@ func (c Cursor) compare(d Cursor) int {
 
 // merge is the next record of some tapes that is wanted.
 func (r *Reader) merge(tapes []*tape) *Record {
-	for {
+	for seen := 0; ; seen++ {
+		if seen%lookUp == 0 && r.given() {
+			return nil
+		}
 		var best *tape
 		for _, t := range tapes {
 			if t.head == nil && !t.idle {
 				t.head = r.next(t)
 				t.idle = t.head == nil
+			}
+			if t.idle && (!r.query.Follow || len(r.tapes) > openTapes) { // it may be opened again
+				t.close()
 			}
 			if t.head != nil && (best == nil || t.head.Cursor.compare(best.head.Cursor) < 0) {
 				best = t
@@ -210,6 +230,23 @@ func (r *Reader) merge(tapes []*tape) *Record {
 		if r.matches(best, rec) {
 			return rec
 		}
+	}
+}
+
+const (
+	// lookUp is after how many records that are not wanted it is looked whether any are.
+	lookUp = 256
+	// openTapes is of how many streams the files stay open while there is nothing to read.
+	openTapes = 32
+)
+
+// given says that nobody waits for what is being read any more.
+func (r *Reader) given() bool {
+	select {
+	case <-r.gone:
+		return true
+	default:
+		return r.closed()
 	}
 }
 
@@ -251,10 +288,12 @@ func (r *Reader) matches(t *tape, rec *Record) bool {
 func (r *Reader) Next(ctx context.Context) (Record, error) {
 	r.busy.Lock()
 	defer r.leave()
+	r.gone = ctx.Done()
 	for {
 		if err := ctx.Err(); err != nil {
 			return Record{}, err
 		}
+		r.begin()
 		over := r.look()
 		if over && r.closed() {
 			return Record{}, io.EOF
@@ -274,6 +313,9 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 		}
 		if err := r.fault(); err != nil {
 			return Record{}, err
+		}
+		if r.given() {
+			continue
 		}
 		if over {
 			return Record{}, io.EOF
@@ -407,6 +449,7 @@ func (r *Reader) notify() {
 func (r *Reader) Len() int {
 	r.busy.Lock()
 	defer r.leave()
+	r.begin()
 	if len(r.ready) == 0 && !r.closed() {
 		if rec := r.merge(r.tapes); rec != nil {
 			r.ready = append(r.ready, rec)

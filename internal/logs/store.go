@@ -76,6 +76,7 @@ type Store struct {
 	closed  bool
 	timer   *time.Timer          // rings at expiry
 	expiry  time.Time            // when the next file is too old; zero: none will be
+	before  map[string][]source  // by template, those that had files; nil: not looked for yet
 	packs   map[string]time.Time // files that are to be compressed, and when
 	packing *time.Timer          // rings for them; nil: there are none
 	beside  sync.WaitGroup
@@ -159,8 +160,11 @@ func (s *Store) Writer(name string, slot int, label string, l Limits) *Writer {
 	return w
 }
 
-// Bound changes the limits of a template's streams.
+// Bound says what the limits of a template's streams are from now on.
 func (s *Store) Bound(name string, l Limits) {
+	for _, src := range s.resting(name, l) {
+		s.Writer(src.name, src.slot, src.label, l)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for src, w := range s.writers {
@@ -169,6 +173,25 @@ func (s *Store) Bound(name string, l Limits) {
 			s.weed(w)
 		}
 	}
+}
+
+// resting are the streams of a template that had files when the store was opened, and to
+// which nobody has written since: what is too old of them has to go, too.
+func (s *Store) resting(name string, l Limits) []source {
+	if l.MaxAge <= 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.before == nil {
+		s.before = map[string][]source{}
+		for _, src := range sources(s.root) {
+			s.before[src.name] = append(s.before[src.name], src)
+		}
+	}
+	list := s.before[name]
+	s.before[name] = nil // from now on they have writers
+	return list
 }
 
 // weed removes files that are too many or too old by new limits, or by now. mu is held.

@@ -42,6 +42,7 @@ type tape struct {
 	head *Record // the next line; nil: it is not known
 	idle bool    // there is nothing to read before it grows
 	lost int64   // bytes that were given up before they were read
+	hole int64   // bytes that can't be read where the tape was to go on
 
 	fault error // why it can't be read; nil: it can
 
@@ -166,6 +167,7 @@ func (t *tape) openOrSkip(list []segment, i int) error {
 	} else if base, _, e := readIndexFile(currentIndex(t.dir, t.source.label)); e == nil {
 		t.base = max(t.at, base)
 	}
+	t.hole = max(t.base-max(t.at, list[i].base), 0)
 	t.at = t.base
 	return err
 }
@@ -251,7 +253,8 @@ func (t *tape) read(at, end int64) []byte {
 		t.block, t.start = t.block[:n], at
 		var lost *damaged
 		if errors.As(err, &lost) {
-			t.skip(t.base + lost.next)
+			t.lost += t.base + lost.next - max(t.at, t.base)
+			t.at = t.base + lost.next
 			return nil
 		}
 		if n == 0 && err != nil && !errors.Is(err, io.EOF) {
@@ -274,6 +277,10 @@ func (t *tape) openAt(at int64, repair bool) error {
 	moved := t.at != at
 	t.at = was
 	switch {
+	case t.hole > 0:
+		t.lost, t.hole = t.lost+t.hole, 0
+		t.at = max(t.at, t.base)
+		return errMoved
 	case moved:
 		t.skip(t.base)
 		return errMoved

@@ -59,6 +59,8 @@ type Writer struct {
 	dropped int64  // bytes after pending that were not kept
 	retry   time.Time
 	waking  bool // again is going to be called
+	// turnRetry is when another file is tried to be begun; zero: that did not fail.
+	turnRetry time.Time
 }
 
 // Capture is what one process writes to a stream. It is a proc.Capture.
@@ -312,11 +314,7 @@ func (w *Writer) splice(fd int) (int, error) {
 func (w *Writer) turnIfFull() error {
 	limit := w.limit.Load().withDefaults().MaxSize
 	split := w.size >= 2*limit && w.inLine() // the line is longer than a file
-	if w.size < limit || w.inLine() && !split {
-		return nil
-	}
-	if err := w.rotate(); err != nil {
-		w.failed(err)
+	if w.size < limit || w.inLine() && !split || !w.turn() {
 		return nil
 	}
 	if split {
@@ -344,9 +342,7 @@ func (w *Writer) place(data []byte) error {
 		if !turn {
 			continue
 		}
-		if err := w.rotate(); err != nil {
-			// It goes on in the file that there is.
-			w.store.logger.Error("a log file can't be closed", "stream", w.source.String(), "reason", err)
+		if !w.turn() {
 			return w.write(data)
 		}
 		if split {
@@ -594,6 +590,27 @@ func (w *Writer) mark(m mark) {
 		w.latest = m
 	}
 }
+
+// turn begins a new file. Where that can't be, it goes on in the file that there is, and
+// is tried again after a while.
+func (w *Writer) turn() bool {
+	if time.Now().Before(w.turnRetry) {
+		return false
+	}
+	err := w.rotate()
+	switch {
+	case err == nil:
+		w.turnRetry = time.Time{}
+		return true
+	case w.turnRetry.IsZero():
+		w.store.logger.Error("a log file is full, and no other can be begun: it grows", "stream", w.source.String(), "reason", err)
+	}
+	w.turnRetry = time.Now().Add(turnAgain)
+	return false
+}
+
+// turnAgain is how long after it could not be begun another file is tried.
+const turnAgain = 10 * time.Second
 
 // rotate begins a new file. The old one keeps the name that it gets now.
 func (w *Writer) rotate() error {

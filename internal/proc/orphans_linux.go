@@ -71,12 +71,8 @@ func eachChild(f func(pid int, orphan bool) bool) {
 	}
 }
 
-// IsThisProgram says whether a process still executes the program that this one does.
-func IsThisProgram(pid int) bool {
-	own, err := os.Stat("/proc/self/exe")
-	if err != nil {
-		return false
-	}
+// Executes says whether a process executes a program.
+func Executes(pid int, program os.FileInfo) bool {
 	its, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/exe")
-	return err == nil && os.SameFile(own, its)
+	return err == nil && os.SameFile(program, its)
 }
