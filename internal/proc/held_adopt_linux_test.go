@@ -2,6 +2,7 @@ package proc
 
 import (
 	"os/exec"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -40,11 +41,16 @@ func TestAnEndWhileAProcessIsAdopted(t *testing.T) {
 		}
 		r := newRecorder()
 		var both sync.WaitGroup
+		h.direct.poller.mu.Lock() // so that neither gets far before the other has begun
 		both.Go(func() { h.Adopt(&Held{ID: id, PID: cmd.Process.Pid, PIDFD: pidfd, Token: "NOBODYS=1"}, nil, r) })
 		both.Go(func() { h.Ended(id, Exit{Status: 7, Time: time.Now()}) })
 		if id == 150 {
 			both.Go(h.ParentGone)
 		}
+		for range 1000 {
+			runtime.Gosched()
+		}
+		h.direct.poller.mu.Unlock()
 		both.Wait()
 		r.await(t)
 		if len(r.calls) != 2 || r.calls[0] != "started" || r.calls[1] != "exited" {

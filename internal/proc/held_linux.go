@@ -269,9 +269,14 @@ func (h *HeldHost) Ended(id uint64, exit Exit) {
 		was := c.ended
 		c.ended = true
 		c.mu.Unlock()
-		if !was {
-			c.endedAs(exit)
+		if was {
+			return
 		}
+		if i := c.slots[0]; i != noSlot { // it would be told of once more
+			h.direct.poller.drop(i)
+			c.slots[0] = noSlot
+		}
+		c.endedAs(exit)
 	})
 }
 
