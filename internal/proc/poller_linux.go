@@ -318,12 +318,16 @@ func (p *poller) runExits() {
 
 // read hands over what one pipe holds, and forgets the pipe at its end.
 func (p *poller) read(s slot, i uint32) {
-	for left := turnSize; left > 0; left -= readSize {
-		n, err := p.take(s, readSize)
+	most := readSize
+	if s.child.capture(s.role) != nil {
+		most = turnSize // it has a place of its own for it
+	}
+	for left := turnSize; left > 0; left -= most {
+		n, err := p.take(s, most)
 		if n == 0 && err != nil {
 			p.closeSource(s.child, s, i)
 		}
-		if n < readSize {
+		if n < most {
 			return
 		}
 	}
