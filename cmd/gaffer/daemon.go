@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -91,8 +93,25 @@ func (f *daemonFlags) wantsHolder() bool {
 	if !canHold || f.holderFD != 0 {
 		return false
 	}
+	if !slices.ContainsFunc(f.paths(), mayBeDirect) {
+		return true
+	}
 	files, _ := f.files()
 	return files.read.Settings.Host != config.HostDirect
+}
+
+// mayBeDirect says whether a file could ask for host = "direct". One that has neither the
+// word nor an escape that could be a part of it, and includes no other, can't: to read thousands of templates
+// twice takes as long as to start hundreds of processes.
+func mayBeDirect(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > config.MaxFileSize {
+		return true // what is wrong is found out by who reads it
+	}
+	text, err := os.ReadFile(path)
+	return err != nil || slices.ContainsFunc([]string{string(config.HostDirect), "include", `\u`, `\U`, `\x`}, func(word string) bool {
+		return bytes.Contains(text, []byte(word))
+	})
 }
 
 func (f *daemonFlags) runInBackground() error {

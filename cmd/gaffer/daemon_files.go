@@ -38,16 +38,22 @@ type reading struct {
 
 type readingKey struct{}
 
+// paths are the files that the daemon reads.
+func (f *daemonFlags) paths() []string {
+	if len(f.configs) > 0 {
+		return f.configs
+	}
+	exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
+	if path := config.DaemonPath("", os.Getenv, os.Getuid(), exists); path != "" {
+		return []string{path}
+	}
+	return nil
+}
+
 // files finds and reads the files of a daemon. Where something is wrong with them,
 // that is broken, and what they say of the daemon itself is as far as it is known.
 func (f *daemonFlags) files() (files *ownFiles, broken error) {
-	files = &ownFiles{paths: f.configs, profile: f.profile}
-	if len(f.configs) == 0 {
-		exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
-		if path := config.DaemonPath("", os.Getenv, os.Getuid(), exists); path != "" {
-			files.paths = []string{path}
-		}
-	}
+	files = &ownFiles{paths: f.paths(), profile: f.profile}
 	files.read, broken = files.load()
 	if files.read == nil {
 		// Without files there is nothing that could be wrong.
