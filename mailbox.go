@@ -65,6 +65,17 @@ func (b *mailbox) do(ctx context.Context, f func()) error {
 	}
 }
 
+// settle waits until what runs now, or is to, has run. An idle box costs nothing.
+func (b *mailbox) settle(ctx context.Context) error {
+	b.mu.Lock()
+	busy := b.busy
+	b.mu.Unlock()
+	if !busy {
+		return nil
+	}
+	return b.do(ctx, func() {})
+}
+
 // inline runs f on the caller's goroutine if the box is idle.
 func (b *mailbox) inline(f func()) bool {
 	b.mu.Lock()

@@ -213,6 +213,18 @@ func (m *Manager) Descendants() string {
 // the beginning.
 func (m *Manager) Begun() <-chan struct{} { return m.begun }
 
+// Check says whether the manager works: it waits until each template that is busy with
+// something has got on with it. The error is that of ctx, and names the one that has not.
+// With nothing to do it costs next to nothing, so it may be asked often.
+func (m *Manager) Check(ctx context.Context) error {
+	for _, k := range m.snapshot() {
+		if err := k.box.settle(ctx); err != nil {
+			return fmt.Errorf("template %s: %w", k.name, err)
+		}
+	}
+	return nil
+}
+
 // Kill ends the patience of a stop in progress, and of all later ones: whatever
 // is asked to stop is killed at once.
 func (m *Manager) Kill() {

@@ -290,7 +290,7 @@ func (d *daemon) answerAlive(answer func()) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), aliveTime)
 		defer cancel()
-		if _, err := d.manager.List(ctx, gaffer.All); err == nil || errors.Is(err, gaffer.ErrClosed) {
+		if d.manager.Check(ctx) == nil {
 			answer()
 		}
 	}()

@@ -102,7 +102,7 @@ func (s *serviceManager) watch(ctx context.Context, m *gaffer.Manager) {
 	defer beat.Stop()
 	for {
 		patience, cancel := context.WithTimeout(ctx, s.watchdog/2)
-		_, err := m.List(patience, gaffer.All)
+		err := m.Check(patience)
 		cancel()
 		if err == nil {
 			s.tell(sd.SdNotifyWatchdog)
