@@ -285,8 +285,13 @@ func (d *daemon) leave(why string) {
 // aliveTime is how long keepers may take to answer.
 const aliveTime = 10 * time.Second
 
-// answerAlive answers when the manager and each of its keepers do.
+// answerAlive answers when the manager and each of its keepers do: at once where none has
+// anything to do, which wakes nobody else up.
 func (d *daemon) answerAlive(answer func()) {
+	if d.manager.Check(expired) == nil {
+		answer()
+		return
+	}
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), aliveTime)
 		defer cancel()
@@ -295,6 +300,13 @@ func (d *daemon) answerAlive(answer func()) {
 		}
 	}()
 }
+
+// expired is a context that has ended.
+var expired = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 // closeLink tells the holder how the daemon has ended, if it has.
 func (d *daemon) closeLink(err error) {
