@@ -217,6 +217,9 @@ func (d *decoder) want(n *node, name, what string, kinds ...unstable.Kind) bool 
 	}
 	hint := ""
 	if n.tables {
+		if example := examples[name]; example != "" {
+			name += "." + example
+		}
 		d.fault(n.key, "[[…]] is a list of tables, and nothing here is one; write [%s]", name)
 		return false
 	}

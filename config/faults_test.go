@@ -92,7 +92,7 @@ func TestTOMLFaults(t *testing.T) {
 		"value and table":  {"[process]\na = 1\n[process.a]\ncmd = 'x'\n", "gaffer.toml:3:2: a is defined twice; the first is on line 2"},
 		"closed table":     {"[process.a]\nenv = {}\n[process.a.env]\nB = 'x'\n", "gaffer.toml:3:2: env is defined twice"},
 		"dotted again":     {"[process.a]\nenv.B = 'x'\n[process.a.env]\nC = 'x'\n", "gaffer.toml:3:"},
-		"list of tables":   {"[[process]]\ncmd = 'x'\n", "gaffer.toml:1:3: [[…]] is a list of tables, and nothing here is one; write [process]"},
+		"list of tables":   {"[[process]]\ncmd = 'x'\n", "gaffer.toml:1:3: [[…]] is a list of tables, and nothing here is one; write [process.web]"},
 		"no cmd":           {"[process.web]\n", "gaffer.toml:1:10: cmd: is required"},
 		"empty cmd":        {"[process.web]\ncmd = ' '\n", "gaffer.toml:2:7: cmd: is required"},
 		"open quote":       {"[process.web]\ncmd = \"x 'y\"\n", "gaffer.toml:2:7: cmd: a single quote is never closed"},

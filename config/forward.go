@@ -45,7 +45,7 @@ func (d *decoder) checkForward(n *node, f *Forward) {
 		d.fault(n.key, "type: is required, one of %s", strings.Join(known, ", "))
 		return
 	case !slices.Contains(known, f.Type):
-		d.fault(place(n, "type"), "type: unknown type %s; want one of %s%s", f.Type, strings.Join(known, ", "), nearest.Hint(f.Type, known))
+		d.fault(place(n, "type"), "type: unknown type %s%s", f.Type, nearest.Hint(f.Type, known))
 		return
 	}
 	web := f.Type == string(forward.Loki) || f.Type == string(forward.OTLP)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -131,10 +132,17 @@ func CheckURL(t Type, text string) error {
 		return errors.New(`want an absolute path, as "unix:///dev/log"`)
 	case u.Scheme != "unix" && u.Hostname() == "":
 		return fmt.Errorf("names no host; want %s", wanted(t))
+	case u.Port() != "" && !isPort(u.Port()):
+		return errors.New("has a port that is none; want 1 to 65535")
 	case t == Syslog && u.Scheme != "unix" && strings.Trim(u.Path, "/") != "":
 		return errors.New("has a path in it, which it can't have")
 	}
 	return nil
+}
+
+func isPort(text string) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && n > 0 && n < 1<<16
 }
 
 func wanted(t Type) string {

@@ -374,6 +374,7 @@ func TestDestinationsThatAreWrongAreRefused(t *testing.T) {
 		"has a path in it":            {Name: "x", Type: Syslog, URL: "tcp://h/path"},
 		"absolute path":               {Name: "x", Type: Syslog, URL: "unix://dev/log"},
 		"want a socket, as":           {Name: "x", Type: Journald, URL: "udp://h"},
+		"has a port that is none":     {Name: "x", Type: Syslog, URL: "tcp://h:99999"},
 		"want a URL such as":          {Name: "x", Type: Loki, URL: "loki://h"},
 		"Authorization":               {Name: "x", Type: OTLP, URL: "https://u:p@h"},
 		"facility \"x\"":              {Name: "x", Type: Journald, Facility: "x"},
