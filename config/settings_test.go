@@ -71,7 +71,7 @@ func TestFaultsOfSettings(t *testing.T) {
 		"gaffer.toml:3:18: headers.host: is set by gaffer itself":                           "[webhook.x]\nurl = 'http://h/'\nheaders = { host='x' }\n",
 		"gaffer.toml:3:19: headers.a b: can't be the name of a header":                      "[webhook.x]\nurl = 'http://h/'\nheaders = { 'a b'='x' }\n",
 		"gaffer.toml:1:10: type: is required, one of syslog":                                "[forward.x]\n",
-		"gaffer.toml:2:8: type: unknown type syslogd; did you mean syslog?":                          "[forward.x]\ntype = 'syslogd'\n",
+		"gaffer.toml:2:8: type: unknown type syslogd; did you mean syslog?":                 "[forward.x]\ntype = 'syslogd'\n",
 		"gaffer.toml:3:7: url: want udp, tcp or tls":                                        "[forward.x]\ntype = 'syslog'\nurl = 'http://h/'\n",
 		"gaffer.toml:3:11: streams: \"a:b\": no label":                                      "[forward.x]\ntype = 'journald'\nstreams = ['a:b']\n",
 		"gaffer.toml:3:17: labels.slot: is set by gaffer itself":                            "[forward.x]\ntype = 'journald'\nlabels = { slot='x' }\n",
