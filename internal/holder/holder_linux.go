@@ -66,6 +66,7 @@ type holder struct {
 
 	replacing bool // this process is about to become another program
 
+	tidier  tidier
 	outside outside
 	status  int
 	done    bool
@@ -149,6 +150,7 @@ func (h *holder) open() error {
 	h.startManager()
 	nameProgram()
 	proc.DropProgramPages()
+	h.tidier.busy()
 	return nil
 }
 
@@ -256,6 +258,7 @@ func (h *holder) welcome(m *manager, protocol string) {
 		return
 	}
 	m.greeted = true
+	h.tidier.busy()
 	m.line.send(&frame{kind: kindWelcome, epoch: m.epoch, body: body})
 	for _, s := range h.services {
 		m.line.send(s.held(m.epoch))

@@ -54,6 +54,7 @@ func (h *holder) took(s *service) {
 
 // look begins to watch a service.
 func (h *holder) look(s *service) {
+	h.tidier.busy()
 	h.services[s.id] = s
 	h.pids[s.pid] = s.id
 	if err := h.exits.watch(s.pidfd, s.id); err != nil {
@@ -75,6 +76,7 @@ func (h *holder) serviceEnded(s *service) {
 		time.AfterFunc(proc.LostAgain, func() { h.post(func() { h.lookAgain(s) }) })
 		return
 	}
+	h.tidier.busy()
 	h.exits.forget(s.pidfd)
 	exit.Time = h.now()
 	s.exit = &exit

@@ -31,6 +31,8 @@ func RunSpawner(fd int) error {
 	nameProgram()
 	proc.DropProgramPages()
 	parent := os.Getppid()
+	var t tidier
+	t.busy()
 	for {
 		f, err := l.receive()
 		if os.Getppid() != parent {
@@ -42,6 +44,7 @@ func RunSpawner(fd int) error {
 		case err != nil:
 			return err
 		case f.kind == kindSpawn:
+			t.busy()
 			spawn(l, siblings, &f)
 		}
 		closeAll(f.fds)
