@@ -102,11 +102,9 @@ func (h *holder) greet(m *manager, protocol string) {
 // ping asks the manager whether it is alive, and ends one that has not said so.
 func (h *holder) ping() {
 	m := h.manager
-	if m == nil {
-		return
-	}
-	if !m.ready {
-		if h.now().Sub(m.began) > readyTime {
+	if m == nil || !m.ready {
+		h.outside.tellService("WATCHDOG=1") // this program sees to it; there are never two that do
+		if m != nil && h.now().Sub(m.began) > readyTime {
 			h.log.Error("the manager does not get ready; it is killed and started again", "pid", m.pid)
 			h.killManager()
 		}
