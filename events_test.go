@@ -313,13 +313,14 @@ func TestATailGoesOnWithoutAGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	enough, done := make(chan struct{}), make(chan struct{})
+	ahead := make(chan struct{}, 20) // how far the teller may be before the listener, lest it fill the memory
 	go func() {
 		defer close(done)
 		for {
 			select {
 			case <-enough:
 				return
-			default:
+			case ahead <- struct{}{}:
 				say(m, 3)
 			}
 		}
@@ -331,6 +332,9 @@ func TestATailGoesOnWithoutAGap(t *testing.T) {
 		}
 		var last uint64
 		for range 20 {
+			for len(ahead) > 0 {
+				<-ahead
+			}
 			e, err := s.Next(t.Context())
 			if err != nil || last != 0 && e.Seq != last+1 {
 				t.Fatalf("after %d: %d, %v", last, e.Seq, err)
