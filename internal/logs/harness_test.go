@@ -165,3 +165,17 @@ func readThrough(t testing.TB, s *Store, q Query) []string {
 		all = append(all, fmt.Sprintf("%s.%d/%s: %s", rec.Name, rec.Slot, rec.Label, rec.Data))
 	}
 }
+
+// Lost is, for tests, how many bytes could not be kept, of all streams, and how many streams can't
+// be written just now.
+func (s *Store) Lost() (bytes int64, failing int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.writers {
+		bytes += w.lost.Load()
+		if w.failing.Load() {
+			failing++
+		}
+	}
+	return bytes, failing
+}

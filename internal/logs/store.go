@@ -299,20 +299,6 @@ func (s *Store) Trouble(name string) (lost int64, blocked time.Duration) {
 	return lost, blocked
 }
 
-// Lost is how many bytes could not be kept, of all streams, and how many streams can't
-// be written just now.
-func (s *Store) Lost() (bytes int64, failing int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range s.writers {
-		bytes += w.lost.Load()
-		if w.failing.Load() {
-			failing++
-		}
-	}
-	return bytes, failing
-}
-
 // EndReaders ends all following: what there is is still delivered.
 func (s *Store) EndReaders() {
 	s.mu.Lock()
