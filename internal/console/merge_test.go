@@ -40,13 +40,20 @@ type screen struct {
 	buf   bytes.Buffer
 	wrote chan struct{} // holds a token when something was written
 	gate  chan struct{} // not nil: writes wait until it is closed
+	stuck chan struct{} // holds a token when a write waits at the gate
 	err   error
 }
 
-func newScreen() *screen { return &screen{wrote: make(chan struct{}, 1)} }
+func newScreen() *screen {
+	return &screen{wrote: make(chan struct{}, 1), stuck: make(chan struct{}, 1)}
+}
 
 func (s *screen) Write(b []byte) (int, error) {
 	if s.gate != nil {
+		select {
+		case s.stuck <- struct{}{}:
+		default:
+		}
 		<-s.gate
 	}
 	s.mu.Lock()
@@ -175,6 +182,7 @@ func TestAStoppedTerminalLosesLinesAndSaysHowMany(t *testing.T) {
 	r := newRig(t, s)
 	r.start()
 	r.wrote(time.Now(), "first")
+	<-s.stuck
 	for i := range 2000 { // nobody waits for the terminal
 		r.wrote(time.Now(), fmt.Sprint("line ", i))
 		r.events.Publish(gaffer.Event{Kind: gaffer.KindRestart, Name: fmt.Sprint("n", i)})
