@@ -114,6 +114,9 @@ const (
 	InFlapping State = "flapping"
 	Failed     State = "failed"
 	Stopping   State = "stopping"
+	Waiting    State = "waiting"   // for what it depends on, for its time, or for a first connection
+	Unhealthy  State = "unhealthy" // it runs, but its health probe says that it does not do well
+	Done       State = "done"      // all processes have ended as they should, and none is to follow
 )
 
 // Info is a template and how it is.
@@ -124,15 +127,18 @@ type Info struct {
 
 // Status is how a template is.
 type Status struct {
-	Name         string    `json:"name"`
-	Group        string    `json:"group"`
-	State        State     `json:"state"`
-	Active       string    `json:"active"` // "active" when it is wanted, else "stopped"
-	Running      int       `json:"running"`
-	MaxProcesses int       `json:"max_processes"` // the wanted number
-	Restarts     int       `json:"restarts"`      // crashes that were replaced, over all slots
-	Reason       string    `json:"reason,omitempty"`
-	Processes    []Process `json:"processes"`
+	Name         string `json:"name"`
+	Group        string `json:"group"`
+	State        State  `json:"state"`
+	Active       string `json:"active"` // "active" when it is wanted, else "stopped"
+	Running      int    `json:"running"`
+	MaxProcesses int    `json:"max_processes"` // the wanted number
+	Restarts     int    `json:"restarts"`      // crashes that were replaced, over all slots
+	// Armed says that nothing is to run just now: it waits for its time, or for the first
+	// connection, as it should.
+	Armed     bool      `json:"armed,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	Processes []Process `json:"processes"`
 }
 
 // Process is how one slot of a template is: its process, or what keeps it empty.
@@ -143,6 +149,7 @@ type Process struct {
 	State    State     `json:"state"`
 	Since    time.Time `json:"since"`
 	Restarts int       `json:"restarts"`            // crashes of this slot that were replaced
+	Message  string    `json:"message,omitempty"`   // what it says of itself (STATUS of sd_notify)
 	Reason   string    `json:"reason,omitempty"`    // why it is not running
 	RetryAt  time.Time `json:"retry_at,omitzero"`   // when it is tried again
 	LastExit *Exit     `json:"last_exit,omitempty"` // how the one before ended

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 //
 //	run                    runs until it is told to stop, then ends after 10ms
 //	crash AFTER STATUS     exits by itself
+//	exit AFTER STATUS      exits by itself with that status
 //	stubborn               ignores every signal but SIGKILL
 //	slow TIME              takes that long to end when told to stop
 //	broken                 can't be started
@@ -67,6 +69,14 @@ func (h *fakeHost) Start(spec *proc.Spec, handler proc.Handler) error {
 			panic(err)
 		}
 		time.AfterFunc(after, func() { p.end(3, 0) })
+	}
+	if spec.Args[1] == "exit" {
+		after, err := time.ParseDuration(spec.Args[2])
+		status, err2 := strconv.Atoi(spec.Args[3])
+		if err := errors.Join(err, err2); err != nil {
+			panic(err)
+		}
+		time.AfterFunc(after, func() { p.end(status, 0) })
 	}
 	return nil
 }

@@ -84,6 +84,7 @@ func (k *keeper) reconcile() {
 	}
 	now := time.Now()
 	k.resume(now)
+	k.expire(now)
 	k.empty()
 	k.restart()
 	k.fill(now)
@@ -163,7 +164,9 @@ func (k *keeper) restart() {
 }
 
 // waits says that an empty slot is left so for the time being.
-func (k *keeper) waits(s *slot) bool { return !k.pauseUntil.IsZero() || !s.retryAt.IsZero() }
+func (k *keeper) waits(s *slot) bool {
+	return !k.pauseUntil.IsZero() || !s.retryAt.IsZero() || s.rest != restless
+}
 
 // fill starts processes in the slots that are empty and need not wait.
 func (k *keeper) fill(now time.Time) {
@@ -337,8 +340,11 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	if p.patience != nil {
 		p.patience.Stop()
 	}
-	if asked || replaced {
+	switch {
+	case replaced, asked && !k.ranOut(s, p):
 		k.publishIn(s, p, Event{Kind: KindExit, Exit: exit})
+		return
+	case k.rests(s, p, exit):
 		return
 	}
 	k.crashed(s, p, exit)
@@ -469,22 +475,23 @@ func (k *keeper) arm(now time.Time) {
 	}
 }
 
-// due is when a slot is to be filled that has to wait, zero if none is. A timer
+// due is when a slot is to be filled that has to wait, or a process to end, zero if
+// there is none. A timer
 // that rings for something long past does no harm: reconcile looks at the time.
 func (k *keeper) due() time.Time {
-	if k.size() == 0 || !k.pauseUntil.IsZero() {
-		if k.size() == 0 {
-			return time.Time{}
-		}
-		return k.pauseUntil
+	if k.size() == 0 {
+		return time.Time{}
 	}
-	var due time.Time
+	due := k.expiry()
+	if !k.pauseUntil.IsZero() {
+		return sooner(due, k.pauseUntil)
+	}
 	if k.gaps == 0 {
 		return due
 	}
 	for _, s := range k.slots[:min(k.size(), len(k.slots))] {
-		if s.current == nil && !s.retryAt.IsZero() && (due.IsZero() || s.retryAt.Before(due)) {
-			due = s.retryAt
+		if s.current == nil && !s.retryAt.IsZero() {
+			due = sooner(due, s.retryAt)
 		}
 	}
 	return due

@@ -266,9 +266,16 @@ func (s *slot) recall(list []*Event) {
 		switch e.Kind {
 		case KindSpawn:
 			s.restarts, s.crashes, s.crashed, s.retryAt, s.reason = e.Restarts, e.Failures, false, time.Time{}, ""
+			s.rest = restless
 		case KindExit:
 			s.lastExit, s.restarts, s.since = e.Exit, e.Restarts, e.Time
 			s.retryAt, s.reason = e.RetryAt, ""
+			switch e.Message {
+			case saysDone:
+				s.rest = restDone
+			case saysNotAgain:
+				s.rest, s.reason = restFailed, e.Exit.Reason
+			}
 			if e.Failures > 0 {
 				s.crashes, s.crashed, s.reason = e.Failures, true, e.Exit.Reason
 			}

@@ -46,7 +46,7 @@ func runWith(t *testing.T, kept Journal, resume bool, of Template) *world {
 		t.Fatal(err)
 	}
 	w := &world{T: t, Manager: m, host: h}
-	w.ok(m.Restore(w.ctx(), Wanted{Template: of, Active: true, Count: *of.NumProcesses}))
+	w.ok(m.Restore(w.ctx(), Wanted{Template: of, Active: true, Count: of.wanted()}))
 	w.events, err = m.Subscribe(context.Background(), All, EventOptions{})
 	w.ok(err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -70,6 +70,9 @@ func TestCrashesAreCountedOnOverTheManagersDeath(t *testing.T) {
 		"broken":   template("web", "broken", numprocesses(1), backsOff(Backoff{})),
 		"flapping": template("web", "crash 100ms", numprocesses(1), flaps(flapRule(3))),
 		"of two":   template("web", "crash 100ms", numprocesses(2), flaps(flapRule(3)), noBackoff),
+		"done":     template("web", "exit 100ms 0", numprocesses(2), restarts(RestartNever)),
+		"not done": template("web", "exit 100ms 7", restarts(RestartNever)),
+		"failures": template("web", "exit 100ms 7", restarts(RestartOnFailure)),
 		"no end":   template("web", "crash 100ms", numprocesses(1), flaps(flapRule(-1))),
 		"one pause": template("web", "crash 1500ms", numprocesses(1), flaps(Flapping{
 			Attempts: 3, Window: Duration(10 * time.Second), RetryIn: new(Duration(7 * time.Second)), MaxRetry: new(1),

@@ -28,6 +28,8 @@ type process struct {
 	leave Kind         // the event that says so
 	// killed says that it did not stop when asked and was killed.
 	killed string
+	// overdue says that it was told to stop because it ran for too long.
+	overdue bool
 	// patience ends the time that it has to stop.
 	patience *time.Timer
 

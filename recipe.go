@@ -105,6 +105,7 @@ func (t *Template) clone() Template {
 	c.RedirectOutput = slices.Clone(t.RedirectOutput)
 	c.CustomStreams = slices.Clone(t.CustomStreams)
 	c.Files = slices.Clone(t.Files)
+	c.SuccessExitCodes = slices.Clone(t.SuccessExitCodes)
 	return c
 }
 
@@ -402,6 +403,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 	for _, t := range []*Template{&a, &b} {
 		t.NumProcesses, t.Priority, t.Start, t.Flapping, t.Backoff = nil, 0, nil, nil, nil
 		t.GracefulTimeout, t.StopSignal = nil, 0
+		t.Restart, t.SuccessExitCodes, t.MaxRuntime = "", nil, 0
 		if t.Logs.inMemory() {
 			t.Logs = &LogFiles{To: LogsToMemory}
 		} else {

@@ -168,6 +168,7 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 	}
 	k.recipe, k.count = r, count
 	same := was.sameProcess(r)
+	k.reconsider()
 	message := ""
 	switch {
 	case k.intent != up || k.live == 0:

@@ -17,6 +17,7 @@ type slot struct {
 	restarts int       // crashes that were followed by a new process
 	crashed  bool      // the next process follows a crash
 	retryAt  time.Time // before which nothing is started
+	rest     rest      // it is left empty, for its process has done what it should, or failed
 	reason   string    // why the slot is empty
 	since    time.Time // since when
 	lastExit *Exit
@@ -36,7 +37,7 @@ func (s *slot) processes() []*process {
 
 // forget starts the slot's history anew: what it waits for is given up.
 func (s *slot) forget() {
-	s.crashes, s.crashed, s.retryAt, s.reason = 0, false, time.Time{}, ""
+	s.crashes, s.crashed, s.retryAt, s.rest, s.reason = 0, false, time.Time{}, restless, ""
 }
 
 // status is the slot as others see it. paused says that the template flaps.
@@ -51,7 +52,13 @@ func (s *slot) status(paused State) Process {
 		return st
 	}
 	st.State, st.Since, st.Reason = paused, s.since, s.reason
-	if paused == "" {
+	switch {
+	case paused != "":
+	case s.rest == restDone:
+		st.State = Done
+	case s.rest == restFailed:
+		st.State = Failed
+	default:
 		st.State, st.RetryAt = InBackoff, s.retryAt
 	}
 	return st

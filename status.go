@@ -54,6 +54,8 @@ func (k *keeper) slotStatus(s *slot) (Process, bool) {
 	case s.old != nil:
 		o := slot{n: s.n, current: s.old, restarts: s.restarts, lastExit: s.lastExit}
 		return o.status(""), true
+	case s.n <= k.size() && s.rest != restless:
+		return s.status(""), true
 	case s.n <= k.size() && !k.pauseUntil.IsZero():
 		p := s.status(InFlapping)
 		p.RetryAt = k.pauseUntil
@@ -80,10 +82,13 @@ func (k *keeper) state() State {
 	case !k.pauseUntil.IsZero():
 		return InFlapping
 	}
-	state := Running
+	state, resting, bad := Running, 0, false
 	for n := 1; n <= k.size(); n++ {
 		s := k.at(n)
 		switch {
+		case s != nil && s.current == nil && s.rest != restless:
+			resting++
+			bad = bad || s.rest == restFailed
 		case s == nil || s.current != nil && s.current.state == Starting:
 			state = Starting
 		case s.current == nil && !s.retryAt.IsZero():
@@ -92,7 +97,13 @@ func (k *keeper) state() State {
 			state = Starting
 		}
 	}
-	return state
+	switch {
+	case resting == 0 || resting < k.size():
+		return state
+	case bad:
+		return Failed
+	}
+	return Done
 }
 
 // waitReason is why the first slot that waits is empty.

@@ -50,6 +50,15 @@ type Template struct {
 	// Backoff delays the replacement of what crashes. Default: on, unless
 	// Flapping is set.
 	Backoff *Backoff `json:"backoff,omitempty" toml:"backoff,omitempty"`
+	// Restart says which ends that nobody asked for are followed by a new process:
+	// all of them, those that are no success, or none. Default always.
+	Restart RestartPolicy `json:"restart,omitempty" toml:"restart,omitempty"`
+	// SuccessExitCodes are the exit statuses that are a success. An end by a signal is
+	// none. Default 0 alone.
+	SuccessExitCodes []int `json:"success_exit_codes,omitempty" toml:"success_exit_codes,omitempty"`
+	// MaxRuntime is how long a process may run before it is stopped, which is no
+	// success. A running process does not depend on it. Default: for ever.
+	MaxRuntime Duration `json:"max_runtime,omitempty" toml:"max_runtime,omitempty"`
 	// RedirectOutput labels stdout, then stderr. The same label twice merges
 	// them; one label captures stdout and discards stderr; an empty list that is
 	// not nil discards both. Default: "stdout", "stderr".

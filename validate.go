@@ -46,6 +46,7 @@ func (t *Template) Validate() error {
 	t.Flapping.validate(&f)
 	t.Backoff.validate(&f)
 	t.Logs.validate(&f)
+	t.validatePolicy(&f)
 	t.validateRules(&f)
 	return errors.Join(f...)
 }

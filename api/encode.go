@@ -30,6 +30,9 @@ func appendStatus(b []byte, s *gaffer.Status) []byte {
 	b = strconv.AppendInt(append(b, `,"running":`...), int64(s.Running), 10)
 	b = strconv.AppendInt(append(b, `,"max_processes":`...), int64(s.MaxProcesses), 10)
 	b = strconv.AppendInt(append(b, `,"restarts":`...), int64(s.Restarts), 10)
+	if s.Armed {
+		b = append(b, `,"armed":true`...)
+	}
 	if s.Reason != "" {
 		b = appendText(append(b, `,"reason":`...), s.Reason)
 	}
@@ -50,6 +53,9 @@ func appendProcess(b []byte, p *gaffer.Process) []byte {
 	b = appendText(append(b, `,"state":`...), string(p.State))
 	b = appendTime(append(b, `,"since":`...), p.Since)
 	b = strconv.AppendInt(append(b, `,"restarts":`...), int64(p.Restarts), 10)
+	if p.Message != "" {
+		b = appendText(append(b, `,"message":`...), p.Message)
+	}
 	if p.Reason != "" {
 		b = appendText(append(b, `,"reason":`...), p.Reason)
 	}

@@ -19,7 +19,7 @@ func TestStatusesAreEncodedAsEncodingJSONDoes(t *testing.T) {
 		p := gaffer.Process{
 			ID: rapid.Uint64().Draw(t, "id"), Slot: rapid.Int().Draw(t, "slot"), PID: rapid.Int().Draw(t, "pid"),
 			State: gaffer.State(text.Draw(t, "state")), Since: moment.Draw(t, "since"), Restarts: rapid.Int().Draw(t, "restarts"),
-			Reason: text.Draw(t, "reason"),
+			Reason: text.Draw(t, "reason"), Message: text.Draw(t, "message"),
 		}
 		if rapid.Bool().Draw(t, "retried") {
 			p.RetryAt = moment.Draw(t, "retry")
@@ -34,7 +34,7 @@ func TestStatusesAreEncodedAsEncodingJSONDoes(t *testing.T) {
 			return gaffer.Status{
 				Name: text.Draw(t, "name"), Group: text.Draw(t, "group"), State: gaffer.State(text.Draw(t, "state")),
 				Active: text.Draw(t, "active"), Running: rapid.Int().Draw(t, "running"), MaxProcesses: rapid.Int().Draw(t, "max"),
-				Restarts: rapid.Int().Draw(t, "restarts"), Reason: text.Draw(t, "reason"),
+				Restarts: rapid.Int().Draw(t, "restarts"), Armed: rapid.Bool().Draw(t, "armed"), Reason: text.Draw(t, "reason"),
 				Processes: rapid.SliceOfN(process, 0, 3).Draw(t, "processes"),
 			}
 		}), 0, 3).Draw(t, "list")
@@ -53,7 +53,7 @@ func TestStatusesHaveTheFieldsThatAreEncoded(t *testing.T) {
 	for _, c := range []struct {
 		of     any
 		fields int
-	}{{gaffer.Status{}, 9}, {gaffer.Process{}, 9}} {
+	}{{gaffer.Status{}, 10}, {gaffer.Process{}, 10}} {
 		if n := reflect.TypeOf(c.of).NumField(); n != c.fields {
 			t.Errorf("%T has %d fields, of which %d are encoded", c.of, n, c.fields)
 		}

@@ -91,7 +91,8 @@ func showMetrics(c *call) error {
 }
 
 var templateStates = []gaffer.State{
-	gaffer.Stopped, gaffer.Starting, gaffer.Running, gaffer.InBackoff, gaffer.InFlapping, gaffer.Failed, gaffer.Stopping,
+	gaffer.Stopped, gaffer.Waiting, gaffer.Starting, gaffer.Running, gaffer.Unhealthy, gaffer.InBackoff, gaffer.InFlapping,
+	gaffer.Failed, gaffer.Stopping, gaffer.Done,
 }
 
 func (x exposition) templates(list []gaffer.Status) {

@@ -99,6 +99,8 @@ func (s *scanner) status(to *gaffer.Status) {
 			to.Restarts = int(s.number())
 		case "reason":
 			to.Reason = s.string()
+		case "armed":
+			to.Armed = s.boolean()
 		case "processes":
 			to.Processes = s.processes()
 		default:
@@ -133,6 +135,8 @@ func (s *scanner) process(to *gaffer.Process) {
 			to.Restarts = int(s.number())
 		case "reason":
 			to.Reason = s.string()
+		case "message":
+			to.Message = s.string()
 		case "retry_at":
 			to.RetryAt = s.time()
 		case "last_exit":
@@ -273,6 +277,18 @@ func (s *scanner) number() int64 {
 		return -n
 	}
 	return n
+}
+
+func (s *scanner) boolean() bool {
+	s.space()
+	for _, word := range []string{"true", "false"} {
+		if len(s.bytes)-s.at >= len(word) && string(s.bytes[s.at:s.at+len(word)]) == word {
+			s.at += len(word)
+			return word == "true"
+		}
+	}
+	s.strange = true
+	return false
 }
 
 func (s *scanner) positive() uint64 {

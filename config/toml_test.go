@@ -61,6 +61,9 @@ custom_streams = ["ctl"]
 graceful_timeout = 2.5
 stop_signal = "int"
 port = 3_000
+restart = "on-failure"
+success_exit_codes = [0, 3]
+max_runtime = "1h"
 
 [process.web.flapping]
 attempts = 3
@@ -101,6 +104,7 @@ reset_after = "5s"
 		NumProcesses: new(2), Priority: -1, Start: new(false),
 		RedirectOutput: []string{"out", "out"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: d(2500 * time.Millisecond), StopSignal: 2, Port: 3000,
+		Restart: gaffer.RestartOnFailure, SuccessExitCodes: []int{0, 3}, MaxRuntime: gaffer.Duration(time.Hour),
 		Logs: &gaffer.LogFiles{
 			To: "file", MaxSize: 1 << 20, MaxFiles: 3, MaxTotal: 5_000_000, MaxAge: gaffer.Duration(24 * time.Hour), Compress: new(false),
 		},

@@ -1,6 +1,7 @@
 package gaffertest
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gafferpm/gaffer"
@@ -9,6 +10,8 @@ import (
 var crashCases = []aCase{
 	{"CrashesAreCountedAndWait", crashesWait},
 	{"TooManyCrashesAreAFailure", crashesFail},
+	{"AOneShotIsDoneOrHasFailed", oneShots},
+	{"WhatRunsTooLongIsStopped", tooLong},
 }
 
 func crashesWait(b *bench) {
@@ -44,6 +47,37 @@ func crashesFail(b *bench) {
 	})
 	b.await(events, gaffer.KindFail)
 	if st := b.status("web"); st.State != gaffer.Failed || st.Active != "stopped" || st.Reason == "" {
+		b.Errorf("status %+v", st)
+	}
+}
+
+func oneShots(b *bench) {
+	events := b.events(gaffer.All, gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindExit}})
+	once := func(codes ...int) func(*gaffer.Template) {
+		return func(t *gaffer.Template) { t.Restart, t.SuccessExitCodes = gaffer.RestartNever, codes }
+	}
+	for name, want := range map[string]gaffer.State{"good": gaffer.Done, "bad": gaffer.Failed} {
+		status := "exit 3"
+		b.add(name, status, once(map[string]int{"good": 3, "bad": 4}[name]))
+		b.await(events, gaffer.KindExit)
+		st := b.status(name)
+		if st.State != want || st.Active != "active" || st.Running != 0 || len(st.Processes) != 1 || st.Processes[0].State != want {
+			b.Errorf("%s: %+v, want %s", name, st, want)
+		}
+	}
+	b.ok(b.c.Start(b.ctx, "good"))
+	b.await(events, gaffer.KindExit) // it has run again
+}
+
+func tooLong(b *bench) {
+	events := b.events("web", gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindExit}})
+	b.add("web", sleeps, func(t *gaffer.Template) {
+		t.Restart, t.MaxRuntime = gaffer.RestartNever, gaffer.Duration(100*time.Millisecond)
+	})
+	if e := b.await(events, gaffer.KindExit); e.Exit == nil || !strings.Contains(e.Exit.Reason, "ran longer than 100ms") {
+		b.Errorf("exit %+v", e.Exit)
+	}
+	if st := b.status("web"); st.State != gaffer.Failed {
 		b.Errorf("status %+v", st)
 	}
 }

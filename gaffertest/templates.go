@@ -119,6 +119,7 @@ func templatesComeBack(b *bench) {
 		Flapping:       &gaffer.Flapping{Attempts: 3, Window: second, RetryIn: &second, MaxRetry: new(-1)},
 		RedirectOutput: []string{"log", "log"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: new(gaffer.Duration(1500 * time.Millisecond)), StopSignal: 2, Port: 8000,
+		Restart: gaffer.RestartOnFailure, SuccessExitCodes: []int{0, 3}, MaxRuntime: gaffer.Duration(time.Hour),
 		Logs: &gaffer.LogFiles{To: "file", MaxSize: 1 << 20, MaxFiles: 7, MaxTotal: 5000000, MaxAge: second, Compress: new(false)},
 	}
 	quiet := gaffer.Template{

@@ -147,7 +147,7 @@ func (a *attendant) outcome() error {
 
 // Start implements gaffer.App: it watches for failures.
 func (a *attendant) Start(ctx context.Context, m *gaffer.Manager) error {
-	failures, err := m.Subscribe(context.WithoutCancel(ctx), gaffer.All, gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindFail}})
+	failures, err := m.Subscribe(context.WithoutCancel(ctx), gaffer.All, gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindFail, gaffer.KindExit}})
 	if err != nil {
 		return err
 	}
@@ -157,30 +157,39 @@ func (a *attendant) Start(ctx context.Context, m *gaffer.Manager) error {
 			if _, err := failures.Next(context.Background()); err != nil {
 				return
 			}
-			if a.allFailed() {
-				a.stop("nothing is left to run: all have failed")
+			if over, said := a.nothingLeft(); over {
+				a.stop("nothing is left to run: " + said)
 			}
 		}
 	})
 	return nil
 }
 
-// allFailed tells whether something has failed and nothing else is wanted.
-func (a *attendant) allFailed() bool {
-	infos, err := a.manager.List(context.Background(), gaffer.All)
+// nothingLeft tells whether what was to run has failed, or is done, and nothing else is
+// wanted.
+func (a *attendant) nothingLeft() (over bool, said string) {
+	list, err := a.manager.Status(context.Background(), gaffer.All)
 	if err != nil {
-		return false
+		return false, ""
 	}
-	failed := false
-	for _, info := range infos {
+	failed, done := 0, 0
+	for _, st := range list {
 		switch {
-		case info.Status.State == gaffer.Failed:
-			failed = true
-		case info.Status.State != gaffer.Stopped && info.Status.MaxProcesses > 0:
-			return false
+		case st.State == gaffer.Failed:
+			failed++
+		case st.State == gaffer.Done:
+			done++
+		case st.State != gaffer.Stopped && st.MaxProcesses > 0:
+			return false, ""
 		}
 	}
-	return failed
+	switch {
+	case failed == 0:
+		return done > 0, "all is done"
+	case done == 0:
+		return true, "all have failed"
+	}
+	return true, "what is not done has failed"
 }
 
 // Restart implements gaffer.App.

@@ -185,7 +185,7 @@ func worthARow(st gaffer.Status) []gaffer.Process {
 	}
 	var shown []gaffer.Process
 	for _, p := range st.Processes {
-		if p.PID != 0 || p.State != gaffer.Stopped && p.State != gaffer.Failed {
+		if p.PID != 0 || p.State != gaffer.Stopped && p.State != gaffer.Failed && p.State != gaffer.Done {
 			shown = append(shown, p)
 		}
 	}

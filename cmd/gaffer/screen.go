@@ -84,9 +84,9 @@ func (s *screen) record(v any) error {
 // stateColor is the colour of a state.
 func stateColor(state gaffer.State) int {
 	switch state {
-	case gaffer.Running:
+	case gaffer.Running, gaffer.Done:
 		return green
-	case gaffer.Starting, gaffer.Stopping, gaffer.InBackoff:
+	case gaffer.Starting, gaffer.Stopping, gaffer.InBackoff, gaffer.Waiting, gaffer.Unhealthy:
 		return yellow
 	case gaffer.InFlapping, gaffer.Failed:
 		return red

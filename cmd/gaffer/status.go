@@ -89,7 +89,7 @@ func verdict(all []gaffer.Status, targets ...gaffer.Target) error {
 	for _, st := range all {
 		whole := len(targets) == 0 || slices.ContainsFunc(targets, func(t gaffer.Target) bool { return t.Matches(st.Name, 0, 0) })
 		if whole || len(st.Processes) == 0 {
-			status = max(status, truthOf(st.State))
+			status = max(status, truth(st))
 			continue
 		}
 		for _, p := range st.Processes {

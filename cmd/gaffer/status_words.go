@@ -29,7 +29,16 @@ func (r *report) inWords(now time.Time) (state, meaning string) {
 	case gaffer.InFlapping:
 		return "is flapping", ": it crashes too often, so it pauses; tried again " + in(now, nextTry(st))
 	case gaffer.Failed:
+		if st.Active == "active" {
+			return "has failed", ": it is not started again by itself; " + start + " tries again"
+		}
 		return "has failed", ": it crashed too often and was given up; " + start + " tries again"
+	case gaffer.Done:
+		return "is done", ": it has ended as it should; " + start + " runs it again"
+	case gaffer.Waiting:
+		return "is waiting", ""
+	case gaffer.Unhealthy:
+		return "is unhealthy", ": it runs, but does not answer its health probe as it should"
 	case gaffer.Stopped:
 		if r.template.Detach {
 			return "is detached", ": what it starts is left alone"

@@ -205,7 +205,7 @@ func completeTarget(cmd *cobra.Command, given []string, begun string) ([]cobra.C
 // inWords is how a template is, in a few words: "running, 2 of 3".
 func inWords(st gaffer.Status) string {
 	switch {
-	case st.State == gaffer.Stopped && st.Running == 0:
+	case st.Running == 0 && (st.State == gaffer.Stopped || st.State == gaffer.Done || st.State == gaffer.Waiting):
 		return string(st.State)
 	case st.State == gaffer.Running && st.MaxProcesses == 0:
 		return "scaled to 0"

@@ -58,6 +58,28 @@ func (f *templateFlags) add(cmd *cobra.Command) {
 		f.change(func(t *gaffer.Template) { t.GracefulTimeout = &d })
 		return d.UnmarshalText([]byte(s))
 	})
+	flags.Func("restart", "`policy`: always, on-failure or never (default always)", func(s string) error {
+		f.change(func(t *gaffer.Template) { t.Restart = gaffer.RestartPolicy(s) })
+		return nil
+	})
+	flags.Func("success-exit-codes", "exit `statuses` that are a success, such as 0,3 (default 0)", func(s string) error {
+		var codes []int
+		for word := range strings.SplitSeq(s, ",") {
+			n, err := strconv.Atoi(word)
+			if err != nil {
+				return fmt.Errorf("want numbers with commas in between")
+			}
+			codes = append(codes, n)
+		}
+		f.change(func(t *gaffer.Template) { t.SuccessExitCodes = codes })
+		return nil
+	})
+	flags.Func("max-runtime", "`time` a process may run before it is stopped (default for ever)", func(s string) error {
+		var d gaffer.Duration
+		err := d.UnmarshalText([]byte(s))
+		f.change(func(t *gaffer.Template) { t.MaxRuntime = d })
+		return err
+	})
 	flags.Func("unset", "`field` to set back to its default, or variable as env.NAME; can be repeated", f.unset)
 }
 
@@ -177,6 +199,7 @@ func (f *templateFlags) unset(field string) error {
 var fieldNames = []string{
 	"args", "env", "env_files", "os_env", "cwd", "uid", "gid", "shell", "detach", "numprocesses", "priority", "start",
 	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "custom_streams", "graceful_timeout", "stop_signal", "port",
+	"restart", "success_exit_codes", "max_runtime",
 }
 
 // without is the template with one field unset.

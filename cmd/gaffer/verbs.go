@@ -202,7 +202,7 @@ func (s *screen) outcome(target gaffer.Target, said string, st gaffer.Status) {
 func outcomeReason(st gaffer.Status) string {
 	last := exitedLast(st)
 	switch {
-	case st.State == gaffer.Running, st.State == gaffer.Starting:
+	case st.State == gaffer.Running, st.State == gaffer.Starting && st.Reason == "":
 		return ""
 	case st.State == gaffer.Stopped && last != nil:
 		return " (" + strings.TrimPrefix(exitInWords(last.LastExit), "stopped: ") + ")"
@@ -214,12 +214,20 @@ func outcomeReason(st gaffer.Status) string {
 	return ""
 }
 
+// truth is the exit status that says how a template is.
+func truth(st gaffer.Status) int {
+	if st.Armed {
+		return exitOK
+	}
+	return truthOf(st.State)
+}
+
 // truthOf is the exit status that says how something is.
 func truthOf(state gaffer.State) int {
 	switch state {
-	case gaffer.InBackoff, gaffer.InFlapping, gaffer.Failed:
+	case gaffer.InBackoff, gaffer.InFlapping, gaffer.Failed, gaffer.Waiting, gaffer.Unhealthy:
 		return exitDegraded
-	case gaffer.Running:
+	case gaffer.Running, gaffer.Done:
 		return exitOK
 	}
 	return exitNotRunning
@@ -236,8 +244,9 @@ func quoted(target gaffer.Target) string {
 }
 
 const truthText = `
-Exit status: 0 all run as wanted; 3 something does not run; 5 something is in
-back-off, flapping or failed; 1 an error, also when the time of --wait is over.`
+Exit status: 0 all run as wanted, or are done; 3 something does not run; 5
+something is in back-off, flapping, failed, waiting or unhealthy; 1 an error, also
+when the time of --wait is over.`
 
 func newStart() *cobra.Command {
 	v := &verb{truth: true, said: "started", do: func(ctx context.Context, c *client.Client, target gaffer.Target) error {

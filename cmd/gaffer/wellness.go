@@ -33,7 +33,7 @@ func wellness(ctx context.Context, c gaffer.Controller, plan gaffer.Plan) error 
 		return err
 	}
 	for _, st := range wanted {
-		if st.State != gaffer.Running && st.MaxProcesses > 0 {
+		if st.MaxProcesses > 0 && truth(st) != exitOK {
 			note("%s", console.Clean(st.Name+" is "+inWords(st)+behind(": ", st.Reason)))
 		}
 	}

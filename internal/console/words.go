@@ -88,11 +88,15 @@ func (n *narrator) exit(e gaffer.Event) sentence {
 		return sentence{slotName(e) + " stopped" + after + behind(": ", how), 0}
 	}
 	n.crashed[slotName(e)] = true
-	did := " crashed"
-	if exit.Status == 0 && exit.Signal == 0 {
+	did, color := " crashed", red
+	if exit.Status == 0 && exit.Signal == 0 || e.Message == "done" {
 		did = " ended"
 	}
-	return sentence{slotName(e) + did + after + behind(": ", exit.Reason) + behind("; ", e.Message), red}
+	if e.Message == "done" {
+		color = 0
+		delete(n.crashed, slotName(e))
+	}
+	return sentence{slotName(e) + did + after + behind(": ", exit.Reason) + behind("; ", e.Message), color}
 }
 
 // behind is text with something in front, or nothing.
