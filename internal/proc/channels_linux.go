@@ -70,6 +70,14 @@ func (c *channels) open(spec *Spec) (err error) {
 			return err
 		}
 	}
+	if spec.Notify {
+		if err := c.openNotify(spec); err != nil {
+			return err
+		}
+	}
+	if spec.ReadyFD > 0 {
+		return c.openReady(spec.ReadyFD)
+	}
 	return nil
 }
 
@@ -152,7 +160,7 @@ func (c *channels) closeTheirs() {
 // closeOurs is for a start that failed; of a process that ran, the poller closes them.
 func (c *channels) closeOurs() {
 	for _, s := range c.sources {
-		if s.stream < Custom { // the others belong to their input
+		if !isCustom(s.stream) { // the others belong to their input
 			_ = unix.Close(s.fd)
 		}
 	}

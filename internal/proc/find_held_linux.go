@@ -76,7 +76,7 @@ func (h *Held) find(birth uint64) {
 // openFIFOs opens our ends of the streams that are there.
 func openFIFOs(dir string, id uint64) []Kept {
 	var keep []Kept
-	for stream := range highestStream + 1 {
+	for _, stream := range filed {
 		mode := unix.O_RDONLY
 		if stream == Stdin {
 			mode = unix.O_WRONLY

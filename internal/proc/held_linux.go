@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -220,11 +221,16 @@ func (h *HeldHost) Adopt(held *Held, captures []Capture, handler Handler) {
 	var sources []source
 	for _, k := range held.Keep {
 		switch {
-		case k.Stream == Stdin, k.Stream >= Custom:
+		case k.Stream == Stdin, isCustom(k.Stream):
 			c.setInput(k.Stream, newInput(k.FD, "stream"))
 		}
 		if k.Stream != Stdin {
 			sources = append(sources, source{k.FD, k.Stream})
+		}
+	}
+	if held.Notify && !held.Reaped && !slices.ContainsFunc(sources, func(s source) bool { return s.stream == Notify }) {
+		if s, ok := rebind(held.Token); ok {
+			sources = append(sources, s)
 		}
 	}
 	if held.Reaped {
@@ -429,11 +435,11 @@ func SweepPipes(dir string, live func(id uint64) bool) {
 	}
 }
 
-// highestStream is that of the files that a process can have.
-const highestStream = Stderr
+// filed are the streams that can be files.
+var filed = [...]int{Stdin, Stdout, Stderr, ReadyPipe}
 
 func removeFIFOs(dir string, id uint64) {
-	for stream := range highestStream + 1 {
+	for _, stream := range filed {
 		_ = unix.Unlink(fifoPath(dir, id, stream))
 	}
 }

@@ -337,6 +337,10 @@ func (p *poller) read(s slot, i uint32) {
 // when there is nothing just now.
 func (p *poller) take(s slot, most int) (int, error) {
 	c := s.child
+	if s.role == Notify {
+		p.notified(s)
+		return 0, nil
+	}
 	if capture := c.capture(s.role); capture != nil {
 		return capture.Take(int(s.fd), most)
 	}
@@ -364,7 +368,7 @@ func (c *child) capture(stream int16) Capture {
 // closeSource forgets one of c's sources.
 func (p *poller) closeSource(c *child, s slot, i uint32) {
 	p.drop(i)
-	if s.role < Custom { // the others are closed with their input
+	if !isCustom(int(s.role)) { // the others are closed with their input
 		_ = unix.Close(int(s.fd))
 	}
 	if capture := c.capture(s.role); capture != nil {

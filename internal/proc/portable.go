@@ -143,6 +143,23 @@ func (w *waited) open(spec *Spec) (files, theirs []*os.File, err error) {
 		w.inputs = append(w.inputs, newInputFile(ours))
 		w.sources = append(w.sources, &reader{ours, Custom + i, make(chan struct{})})
 	}
+	if spec.Notify {
+		return nil, theirs, fmt.Errorf("notify: %w", syscall.ENOSYS)
+	}
+	if spec.ReadyFD > 0 {
+		if spec.ReadyFD < len(files) {
+			return nil, theirs, fmt.Errorf("descriptor %d: is taken: %w", spec.ReadyFD, syscall.EBUSY)
+		}
+		for len(files) < spec.ReadyFD {
+			files = append(files, null)
+		}
+		r, wr, err := os.Pipe()
+		if err != nil {
+			return nil, theirs, fmt.Errorf("descriptor %d: %w", spec.ReadyFD, errnoOf(err))
+		}
+		files, theirs = append(files, wr), append(theirs, wr)
+		w.sources = append(w.sources, &reader{r, ReadyPipe, make(chan struct{})})
+	}
 	return files, theirs, nil
 }
 

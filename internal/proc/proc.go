@@ -35,6 +35,12 @@ type Spec struct {
 
 	Files []*os.File // descriptors to pass, from 3 on
 
+	// Notify gives it a socket to tell of itself (sd_notify), in NOTIFY_SOCKET; Linux.
+	Notify bool
+	// ReadyFD is the process's number of a pipe on which it says with a newline that it
+	// is ready; 0: none. It comes after all others.
+	ReadyFD int
+
 	// Captures take what the process writes to the streams of their numbers, in the
 	// place of Handler.Output; nil: that has it.
 	Captures []Capture
@@ -62,6 +68,9 @@ const (
 	Stdout = 1
 	Stderr = 2
 	Custom = 3 // the first custom stream; the next ones follow
+
+	Notify    = 1024 // where it tells of itself
+	ReadyPipe = 1025 // Spec.ReadyFD
 )
 
 // How what a process starts is known to be its own.

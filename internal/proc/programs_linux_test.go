@@ -7,6 +7,7 @@ func testPrograms() map[string]func(args []string) int {
 		"ignorer":    ignorer,
 		"careless":   careless,
 		"sleeper":    sleeper,
+		"notifier":   notifier,
 		"daemonizer": func([]string) int { return daemonizer(false) },
 		"leaderizer": func([]string) int { return daemonizer(true) },
 	}
