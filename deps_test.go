@@ -23,6 +23,7 @@ var imports = map[string]map[string]string{
 	".": {
 		module + "/internal/dotenv": "env_files of a template",
 		module + "/internal/output": "tails and followers of what processes write",
+		module + "/internal/probe":  "asking whether something answers",
 		module + "/internal/proc":   "starting, signalling and noticing the end of processes",
 		module + "/internal/pubsub": "delivery of events",
 	},
@@ -118,6 +119,7 @@ var imports = map[string]map[string]string{
 	"internal/output": {
 		module + "/internal/pubsub": "delivery to followers",
 	},
+	"internal/probe": {},
 	"internal/proc": {
 		"golang.org/x/sys/unix": "the system calls that the standard library lacks",
 	},

@@ -8,28 +8,32 @@ type Kind string
 // The kinds of events. Scale and Update publish update; a surplus or restarted
 // process that is told to stop is a reap, any other a stop_pid.
 const (
-	KindCreate  Kind = "create"   // a template was added
-	KindUpdate  Kind = "update"   // a template, or its wanted number, changed
-	KindDelete  Kind = "delete"   // a template was removed
-	KindStart   Kind = "start"    // a template became wanted
-	KindStop    Kind = "stop"     // a template became unwanted
-	KindRestart Kind = "restart"  // a template is being restarted
-	KindSpawn   Kind = "spawn"    // a process was started
-	KindReap    Kind = "reap"     // a surplus or replaced process was told to stop
-	KindStopPID Kind = "stop_pid" // a process was told to stop
-	KindExit    Kind = "exit"     // a process ended
-	KindBackoff Kind = "backoff"  // a slot stays empty for a while before the next try
-	KindFlap    Kind = "flap"     // crashes are too many: a pause
-	KindFail    Kind = "fail"     // crashes are too many: given up
-	KindGap     Kind = "gap"      // numbers of events are missing, or output of a process is: Message says which
-	KindAudit   Kind = "audit"    // somebody asked for a change: By says who, Name of what, Message what for
+	KindCreate    Kind = "create"    // a template was added
+	KindUpdate    Kind = "update"    // a template, or its wanted number, changed
+	KindDelete    Kind = "delete"    // a template was removed
+	KindStart     Kind = "start"     // a template became wanted
+	KindStop      Kind = "stop"      // a template became unwanted
+	KindRestart   Kind = "restart"   // a template is being restarted
+	KindSpawn     Kind = "spawn"     // a process was started
+	KindReap      Kind = "reap"      // a surplus or replaced process was told to stop
+	KindStopPID   Kind = "stop_pid"  // a process was told to stop
+	KindExit      Kind = "exit"      // a process ended
+	KindReady     Kind = "ready"     // a process is ready, of which that is asked
+	KindUnready   Kind = "unready"   // a process was not ready in time, or is not any more
+	KindHealthy   Kind = "healthy"   // a process does well, of which that is asked
+	KindUnhealthy Kind = "unhealthy" // a process does not
+	KindBackoff   Kind = "backoff"   // a slot stays empty for a while before the next try
+	KindFlap      Kind = "flap"      // crashes are too many: a pause
+	KindFail      Kind = "fail"      // crashes are too many: given up
+	KindGap       Kind = "gap"       // numbers of events are missing, or output of a process is: Message says which
+	KindAudit     Kind = "audit"     // somebody asked for a change: By says who, Name of what, Message what for
 )
 
 // Kinds are all kinds of events.
 func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindUpdate, KindDelete, KindStart, KindStop, KindRestart,
-		KindSpawn, KindReap, KindStopPID, KindExit, KindBackoff, KindFlap, KindFail, KindGap, KindAudit,
+		KindSpawn, KindReady, KindUnready, KindHealthy, KindUnhealthy, KindReap, KindStopPID, KindExit, KindBackoff, KindFlap, KindFail, KindGap, KindAudit,
 	}
 }
 

@@ -179,19 +179,62 @@ type world struct {
 	*testing.T
 	*Manager
 	host   *fakeHost
+	probes *fakeProbes
 	events Stream[Event]
+}
+
+// fakeProbes answers probes: as it was told of the template, else with an error.
+type fakeProbes struct {
+	mu    sync.Mutex
+	good  map[string]bool
+	takes time.Duration
+	asked int
+}
+
+func (f *fakeProbes) ask(ctx context.Context, p *process, _ probes) error {
+	f.mu.Lock()
+	takes := f.takes
+	f.asked++
+	f.mu.Unlock()
+	select {
+	case <-time.After(takes):
+	case <-ctx.Done():
+		return errors.New("no answer in time")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.good[p.recipe.Name] || f.good[p.name()] {
+		return nil
+	}
+	return errors.New("connection refused")
+}
+
+// say says how probes of a template, or of one of its slots, are answered from now on.
+func (f *fakeProbes) say(name string, good bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.good == nil {
+		f.good = map[string]bool{}
+	}
+	f.good[name] = good
+}
+
+func (f *fakeProbes) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
 }
 
 // inWorld runs a test with a running manager and ends it.
 func inWorld(t *testing.T, test func(*world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := &fakeHost{}
-		m, err := New(Options{host: h})
+		h, probes := &fakeHost{}, &fakeProbes{}
+		m, err := New(Options{host: h, probe: probes.ask})
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{T: t, Manager: m, host: h}
+		w := &world{T: t, Manager: m, host: h, probes: probes}
 		w.events, err = m.Subscribe(context.Background(), All, EventOptions{})
 		w.ok(err)
 		ctx, cancel := context.WithCancel(context.Background())

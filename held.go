@@ -31,8 +31,9 @@ type note struct {
 	Template Template `json:"template"`
 	EnvSum   string   `json:"env_sum,omitempty"` // of what was in its env_files
 	// Why and Leave are of one that was told to stop.
-	Why   string `json:"why,omitempty"`
-	Leave Kind   `json:"leave,omitempty"`
+	Why   string  `json:"why,omitempty"`
+	Leave Kind    `json:"leave,omitempty"`
+	Fault failing `json:"fault,omitempty"`
 }
 
 // note is what is kept of a process. It runs in the keeper's mailbox.
@@ -43,7 +44,7 @@ func (p *process) note() []byte {
 	}
 	n := note{
 		Name: p.recipe.Name, Slot: p.slot, Started: started, Template: p.recipe.Template,
-		Why: p.why, Leave: p.leave,
+		Why: p.why, Leave: p.leave, Fault: p.fault,
 	}
 	if p.recipe.envSum != [32]byte{} {
 		n.EnvSum = hex.EncodeToString(p.recipe.envSum[:])
@@ -146,6 +147,7 @@ func (k *keeper) adopt(n *note, r *recipe, h *proc.Held) {
 	p.log.Source, p.log.Limit = p, k.m.opts.TailBytes
 	s := k.slotUpTo(n.Slot)
 	before := k.before(n.Slot)
+	h.Notify, p.readied = r.notifies(), before.ready(h.ID)
 	if h.Reaped || before.ended(h.ID) { // only its output may go on
 		h.Reaped = true
 		holder.Adopt(h, p.captures(), adopted{p})
@@ -170,9 +172,11 @@ func (k *keeper) adopt(n *note, r *recipe, h *proc.Held) {
 		k.publishIn(s, p, Event{Kind: KindSpawn, Failures: s.crashes})
 	}
 	if n.Why != "" {
-		p.why, p.leave = n.Why, n.Leave
+		p.why, p.leave, p.fault = n.Why, n.Leave, n.Fault
 		k.urge(p)
+		return
 	}
+	k.began(p)
 }
 
 // slotUpTo is a slot, made if need be with those before it.

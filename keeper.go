@@ -148,7 +148,7 @@ func (k *keeper) restart() {
 		s := k.slots[i]
 		p := s.current
 		switch {
-		case s.old != nil, p == nil && !k.waits(s), p != nil && p.state != Running:
+		case s.old != nil, p == nil && !k.waits(s), p != nil && !p.runs():
 			return // on its way
 		case p == nil || p.id > r.before:
 			continue
@@ -232,9 +232,7 @@ func (k *keeper) launched(p *process, os proc.Process) {
 		k.tell(p)
 		return
 	}
-	if s.old != nil {
-		k.leave(s.old, KindReap, "restarted")
-	}
+	k.began(p)
 }
 
 // launchFailed: a process could not be started.
@@ -253,17 +251,23 @@ func (k *keeper) launchFailed(p *process, err error) {
 	if s.current != nil {
 		return // the old one goes on
 	}
-	rule := k.recipe.backoff()
-	if rule.first == 0 { // what can't be started is never tried without a pause
-		rule = (*Backoff)(nil).rule()
-	}
 	s.crashes++
-	delay := max(rule.shake(rule.step(s.crashes-1)), time.Millisecond)
+	delay := k.startDelay(s)
 	s.retryAt, s.reason = time.Now().Add(delay), reason
 	k.publishIn(s, p, Event{
 		Kind: KindBackoff, Failures: s.crashes, RetryAt: s.retryAt,
 		Message: reason + nextTry + round(delay).String(),
 	})
+}
+
+// startDelay is how long to wait after a start that has failed: that is never tried again
+// without a pause.
+func (k *keeper) startDelay(s *slot) time.Duration {
+	rule := k.recipe.backoff()
+	if rule.first == 0 {
+		rule = (*Backoff)(nil).rule()
+	}
+	return max(rule.shake(rule.step(s.crashes-1)), time.Millisecond)
 }
 
 // leave tells a process to stop, for that reason.
@@ -272,6 +276,7 @@ func (k *keeper) leave(p *process, kind Kind, why string) {
 		return
 	}
 	p.why, p.leave = why, kind
+	p.unwatch()
 	if p.state == Starting {
 		p.withdrawn.Store(true)
 		return // it is told as soon as it runs
@@ -337,11 +342,12 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	k.noteRecovery(p, exit.Time)
 	s.lastExit, s.lastLog = exit, &p.log
 	defer k.m.kept(p.id)
+	p.unwatch()
 	if p.patience != nil {
 		p.patience.Stop()
 	}
 	switch {
-	case replaced, asked && !k.ranOut(s, p):
+	case replaced, asked && !k.failedItself(s, p):
 		k.publishIn(s, p, Event{Kind: KindExit, Exit: exit})
 		return
 	case k.rests(s, p, exit):
@@ -356,7 +362,7 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 // crashed: a process has ended and nobody asked for it.
 func (k *keeper) crashed(s *slot, p *process, exit *Exit) {
 	rule := k.recipe.backoff()
-	if exit.Time.Sub(p.since) >= rule.resetAfter {
+	if !p.readyAt.IsZero() && exit.Time.Sub(p.readyAt) >= rule.resetAfter {
 		s.crashes = 0
 	}
 	s.crashes++
@@ -371,6 +377,9 @@ func (k *keeper) crashed(s *slot, p *process, exit *Exit) {
 		return
 	}
 	delay := rule.delay(s.crashes)
+	if p.fault == notReady {
+		delay = k.startDelay(s)
+	}
 	if delay == 0 {
 		event.Message = "replaced at once"
 		k.publishIn(s, p, event)

@@ -53,7 +53,8 @@ type Options struct {
 	// wanted is not begun anew.
 	Resume bool
 
-	host host // of tests
+	host  host                                                    // of tests
+	probe func(ctx context.Context, p *process, how probes) error // of tests
 }
 
 // host is what starts and holds the operating system's processes.

@@ -363,6 +363,22 @@ func (a ago) began(p *process) bool {
 	return len(a) == pastEvents && a[0].Time.After(p.since) // it may be among those forgotten
 }
 
+// ready says whether a process was ready.
+func (a ago) ready(id uint64) (is bool) {
+	for _, e := range a {
+		if e.ID != id {
+			continue
+		}
+		switch e.Kind {
+		case KindReady, KindHealthy, KindUnhealthy:
+			is = true
+		case KindUnready:
+			is = false
+		}
+	}
+	return is
+}
+
 // ended says whether the end of a process was told.
 func (a ago) ended(id uint64) bool {
 	return slices.ContainsFunc(a, func(e *Event) bool { return e.Kind == KindExit && e.ID == id })

@@ -76,10 +76,13 @@ const (
 	ranTooLong   = "ran longer than "
 )
 
-// ranOut says that a process that was asked to stop has failed by that: it ran for too
-// long, and nothing else asked for its end.
-func (k *keeper) ranOut(s *slot, p *process) bool {
-	return p.overdue && s.n <= k.size() && k.recipe.restartPolicy() != RestartAlways
+// failedItself says that the end of a process that was asked to stop is a failure of its
+// own, and nothing else asks for it. One that always runs is just replaced after its time.
+func (k *keeper) failedItself(s *slot, p *process) bool {
+	if p.fault == overdue && k.recipe.restartPolicy() == RestartAlways {
+		return false
+	}
+	return p.fault != faultless && s.n <= k.size()
 }
 
 // reconsider ends the rest of slots that a template's new policy would not have left
@@ -96,7 +99,7 @@ func (k *keeper) reconsider() {
 // rests leaves the slot of a process empty that has ended and by the template's policy
 // is not followed by another one. It says whether that is so.
 func (k *keeper) rests(s *slot, p *process, exit *Exit) bool {
-	success := !p.overdue && p.recipe.succeeded(exit)
+	success := p.fault == faultless && p.recipe.succeeded(exit)
 	switch policy := k.recipe.restartPolicy(); {
 	case policy == RestartAlways, policy == RestartOnFailure && !success:
 		return false
@@ -118,7 +121,7 @@ func (k *keeper) expire(now time.Time) {
 	}
 	for _, s := range k.slots {
 		if p := s.current; p != nil && p.state == Running && !p.leaving() && !now.Before(p.os.Started().Add(limit)) {
-			p.overdue = true
+			p.fault = overdue
 			k.leave(p, KindStopPID, ranTooLong+limit.String())
 		}
 	}

@@ -27,9 +27,10 @@ type process struct {
 	why   string       // why it was told to stop, "" as long as it was not
 	leave Kind         // the event that says so
 	// killed says that it did not stop when asked and was killed.
-	killed string
-	// overdue says that it was told to stop because it ran for too long.
-	overdue bool
+	killed  string
+	fault   failing // of its own, because of which it was told to stop
+	readied bool    // it was ready when an earlier manager had it
+	watch
 	// patience ends the time that it has to stop.
 	patience *time.Timer
 
@@ -42,7 +43,13 @@ func (p *process) Started(os proc.Process) {
 	p.k.box.hand(func() { p.k.launched(p, os) })
 }
 
-func (p *process) Output(stream int, data []byte) { p.log.Write(stream, data, time.Now()) }
+func (p *process) Output(stream int, data []byte) {
+	if stream == proc.ReadyPipe {
+		p.saidReady(data)
+		return
+	}
+	p.log.Write(stream, data, time.Now())
+}
 
 func (p *process) Exited(e proc.Exit) {
 	p.log.End()
@@ -55,6 +62,9 @@ func (p *process) ask(os proc.Process, sig syscall.Signal) {
 	_ = os.SignalGroup(sig)
 	_ = os.SignalGroup(syscall.SIGCONT) // what is suspended can't obey
 }
+
+// runs says that the process does its work.
+func (p *process) runs() bool { return p.state == Running && p.ready }
 
 // leaving says that the process was told to stop, or will be as soon as it runs.
 func (p *process) leaving() bool { return p.why != "" }

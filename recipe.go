@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gafferpm/gaffer/internal/dotenv"
 	"github.com/gafferpm/gaffer/internal/proc"
@@ -23,13 +24,20 @@ type environment struct {
 	names []string // names[i] is the name in list[i]
 	value map[string]string
 	dir   string // the manager's working directory, which relative ones start from
+	uid   int    // whom the manager runs as
+}
+
+// managersOwn are variables by which those that have started the manager speak with it:
+// services speak with the manager.
+var managersOwn = []string{
+	"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
 }
 
 func newEnvironment(list []string, dir string) *environment {
-	e := &environment{value: make(map[string]string, len(list)), dir: dir}
+	e := &environment{value: make(map[string]string, len(list)), dir: dir, uid: os.Geteuid()}
 	for _, entry := range list {
 		name, value, _ := strings.Cut(entry, "=")
-		if _, taken := e.value[name]; taken || name == "" {
+		if _, taken := e.value[name]; taken || name == "" || slices.Contains(managersOwn, name) {
 			continue
 		}
 		e.list = append(e.list, entry)
@@ -216,6 +224,7 @@ func (r *recipe) spec(slot int, id uint64) (*proc.Spec, string, error) {
 		Args: argv, Env: r.environ(vars), Dir: dir, Cred: r.cred,
 		Outputs: len(outputs), Merge: r.merges(), Input: r.RedirectInput,
 		Streams: len(r.CustomStreams), Files: r.Files, Detach: r.Detach, Token: markName + "=" + r.mark(id),
+		Notify: r.notifies(), ReadyFD: r.readyFD(),
 	}
 	return spec, "", nil
 }
@@ -299,6 +308,9 @@ func (r *recipe) variables(slot int, id uint64) (vars map[string]string, field s
 	}
 	if r.Detach {
 		delete(own, markName) // it is nobody's
+	}
+	if r.Health != nil && r.Health.Watchdog != 0 {
+		own["WATCHDOG_USEC"] = strconv.FormatInt(time.Duration(r.Health.Watchdog).Microseconds(), 10)
 	}
 	before := maps.Clone(vars) // what values of Env see: not each other
 	for name, text := range r.Env {
@@ -404,6 +416,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		t.NumProcesses, t.Priority, t.Start, t.Flapping, t.Backoff = nil, 0, nil, nil, nil
 		t.GracefulTimeout, t.StopSignal = nil, 0
 		t.Restart, t.SuccessExitCodes, t.MaxRuntime = "", nil, 0
+		t.Ready, t.Health = t.channels()
 		if t.Logs.inMemory() {
 			t.Logs = &LogFiles{To: LogsToMemory}
 		} else {

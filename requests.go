@@ -181,6 +181,9 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 	if logs := k.m.opts.Logs; logs != nil && !reflect.DeepEqual(was.Logs, r.Logs) {
 		logs.Bound(k.name, r.Logs)
 	}
+	if !reflect.DeepEqual(was.Ready, r.Ready) || !reflect.DeepEqual(was.Health, r.Health) {
+		k.rewatch()
+	}
 	before := uint64(0)
 	if !same {
 		before = k.m.lastID()
@@ -240,7 +243,7 @@ func (k *keeper) settled() bool {
 			return false
 		}
 		s := k.slots[n-1]
-		if s.current == nil && !k.waits(s) || s.current != nil && s.current.state != Running {
+		if s.current == nil && !k.waits(s) || s.current != nil && !s.current.runs() {
 			return false
 		}
 	}

@@ -44,11 +44,14 @@ func (s *slot) forget() {
 func (s *slot) status(paused State) Process {
 	st := Process{Slot: s.n, Restarts: s.restarts, LastExit: s.lastExit}
 	if p := s.current; p != nil {
-		st.ID, st.State, st.Since = p.id, p.state, p.since
+		st.ID, st.State, st.Since = p.id, p.shown(), p.since
 		if p.os != nil {
 			st.PID = p.os.PID()
 		}
-		st.Reason = p.why
+		st.Reason, st.Message = p.why, p.status
+		if st.Reason == "" {
+			st.Reason = p.said
+		}
 		return st
 	}
 	st.State, st.Since, st.Reason = paused, s.since, s.reason

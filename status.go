@@ -32,7 +32,7 @@ func (k *keeper) status() Status {
 	}
 	for _, s := range k.slots {
 		st.Restarts += s.restarts
-		if s.current != nil && s.current.state == Running {
+		if s.current != nil && s.current.runs() {
 			st.Running++
 		}
 		if p, ok := k.slotStatus(s); ok {
@@ -41,6 +41,9 @@ func (k *keeper) status() Status {
 	}
 	if st.Reason == "" {
 		st.Reason = k.waitReason()
+	}
+	if st.Reason == "" && (st.State == Starting || st.State == Unhealthy) {
+		st.Reason = k.complaint()
 	}
 	return st
 }
@@ -83,13 +86,16 @@ func (k *keeper) state() State {
 		return InFlapping
 	}
 	state, resting, bad := Running, 0, false
+	if k.sick() {
+		state = Unhealthy
+	}
 	for n := 1; n <= k.size(); n++ {
 		s := k.at(n)
 		switch {
 		case s != nil && s.current == nil && s.rest != restless:
 			resting++
 			bad = bad || s.rest == restFailed
-		case s == nil || s.current != nil && s.current.state == Starting:
+		case s == nil || s.current != nil && s.current.shown() == Starting:
 			state = Starting
 		case s.current == nil && !s.retryAt.IsZero():
 			return InBackoff
@@ -111,6 +117,26 @@ func (k *keeper) waitReason() string {
 	for n := 1; n <= k.size(); n++ {
 		if s := k.at(n); s != nil && s.current == nil && k.waits(s) {
 			return s.reason
+		}
+	}
+	return ""
+}
+
+// sick says whether a process is unhealthy.
+func (k *keeper) sick() bool {
+	for n := 1; n <= k.size(); n++ {
+		if s := k.at(n); s != nil && s.current != nil && s.current.shown() == Unhealthy {
+			return true
+		}
+	}
+	return false
+}
+
+// complaint is what the probe of a process said that is not ready, or not well.
+func (k *keeper) complaint() string {
+	for _, s := range k.slots {
+		if p := s.current; p != nil && p.said != "" {
+			return p.said
 		}
 	}
 	return ""

@@ -59,6 +59,10 @@ type Template struct {
 	// MaxRuntime is how long a process may run before it is stopped, which is no
 	// success. A running process does not depend on it. Default: for ever.
 	MaxRuntime Duration `json:"max_runtime,omitempty" toml:"max_runtime,omitempty"`
+	// Ready says how it is known that a process is ready. Default: it is once it runs.
+	Ready *Ready `json:"ready,omitempty" toml:"ready,omitempty"`
+	// Health says how it is known that one still does well. Default: nothing is asked.
+	Health *Health `json:"health,omitempty" toml:"health,omitempty"`
 	// RedirectOutput labels stdout, then stderr. The same label twice merges
 	// them; one label captures stdout and discards stderr; an empty list that is
 	// not nil discards both. Default: "stdout", "stderr".

@@ -47,6 +47,7 @@ func (t *Template) Validate() error {
 	t.Backoff.validate(&f)
 	t.Logs.validate(&f)
 	t.validatePolicy(&f)
+	t.validateProbes(&f)
 	t.validateRules(&f)
 	return errors.Join(f...)
 }

@@ -71,6 +71,19 @@ window = "1m"
 retry_in = 7
 max_retry = -1
 
+[process.web.ready]
+output = "^ready$"
+timeout = "20s"
+
+[process.web.health]
+http = "http://127.0.0.1:$PORT/health"
+interval = "3s"
+timeout = 2
+failures = 4
+successes = 2
+start_period = "1m"
+action = "tell"
+
 [process.web.logs]
 to = "file"
 max_size = "1 MiB"
@@ -104,6 +117,11 @@ reset_after = "5s"
 		NumProcesses: new(2), Priority: -1, Start: new(false),
 		RedirectOutput: []string{"out", "out"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: d(2500 * time.Millisecond), StopSignal: 2, Port: 3000,
+		Ready: &gaffer.Ready{Output: "^ready$", Timeout: d(20 * time.Second)},
+		Health: &gaffer.Health{
+			HTTP: "http://127.0.0.1:$PORT/health", Interval: gaffer.Duration(3 * time.Second), Timeout: gaffer.Duration(2 * time.Second),
+			Failures: 4, Successes: 2, StartPeriod: gaffer.Duration(time.Minute), Action: gaffer.HealthTell,
+		},
 		Restart: gaffer.RestartOnFailure, SuccessExitCodes: []int{0, 3}, MaxRuntime: gaffer.Duration(time.Hour),
 		Logs: &gaffer.LogFiles{
 			To: "file", MaxSize: 1 << 20, MaxFiles: 3, MaxTotal: 5_000_000, MaxAge: gaffer.Duration(24 * time.Hour), Compress: new(false),

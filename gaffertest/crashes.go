@@ -12,6 +12,9 @@ var crashCases = []aCase{
 	{"TooManyCrashesAreAFailure", crashesFail},
 	{"AOneShotIsDoneOrHasFailed", oneShots},
 	{"WhatRunsTooLongIsStopped", tooLong},
+	{"AStartWaitsUntilItIsReady", readyIsWaitedFor},
+	{"WhatIsNotReadyInTimeHasFailed", notReadyInTime},
+	{"TheUnhealthyIsToldOf", unhealthyIsTold},
 }
 
 func crashesWait(b *bench) {
@@ -78,6 +81,50 @@ func tooLong(b *bench) {
 		b.Errorf("exit %+v", e.Exit)
 	}
 	if st := b.status("web"); st.State != gaffer.Failed {
+		b.Errorf("status %+v", st)
+	}
+}
+
+func readyIsWaitedFor(b *bench) {
+	events := b.events("web", gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindReady}})
+	b.add("web", "sleep 0.1; echo ready to go; "+sleeps, numprocesses(2), func(t *gaffer.Template) {
+		t.Ready = &gaffer.Ready{Output: "^ready"}
+	})
+	b.wantRunning("web", 2)
+	for range 2 {
+		if e := b.await(events, gaffer.KindReady); e.Slot == 0 || e.PID == 0 || e.Message != "wrote: ready to go" {
+			b.Errorf("event %+v", e)
+		}
+	}
+}
+
+func notReadyInTime(b *bench) {
+	hour, soon := gaffer.Duration(time.Hour), gaffer.Duration(50*time.Millisecond)
+	events := b.events("web", gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindUnready, gaffer.KindBackoff}})
+	b.add("web", sleeps, func(t *gaffer.Template) {
+		t.Ready = &gaffer.Ready{Unix: "/no/such/socket", Timeout: &soon}
+		t.Backoff = &gaffer.Backoff{First: &hour, Max: &hour}
+	})
+	if e := b.await(events, gaffer.KindUnready); e.Message != "not ready within 50ms: no such file or directory" {
+		b.Errorf("event %+v", e)
+	}
+	b.await(events, gaffer.KindBackoff)
+	if st := b.status("web"); st.State != gaffer.InBackoff || !strings.HasPrefix(st.Reason, "not ready within 50ms") {
+		b.Errorf("status %+v", st)
+	}
+}
+
+func unhealthyIsTold(b *bench) {
+	events := b.events("web", gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindUnhealthy}})
+	b.add("web", sleeps, func(t *gaffer.Template) {
+		t.Health = &gaffer.Health{
+			Unix: "/no/such/socket", Interval: gaffer.Duration(100 * time.Millisecond), Failures: 2, Action: gaffer.HealthTell,
+		}
+	})
+	if e := b.await(events, gaffer.KindUnhealthy); e.Message != "2 probes in a row failed: no such file or directory" {
+		b.Errorf("event %+v", e)
+	}
+	if st := b.status("web"); st.State != gaffer.Unhealthy || st.Running != 1 || st.Reason != "no such file or directory" {
 		b.Errorf("status %+v", st)
 	}
 }

@@ -119,13 +119,18 @@ func templatesComeBack(b *bench) {
 		Flapping:       &gaffer.Flapping{Attempts: 3, Window: second, RetryIn: &second, MaxRetry: new(-1)},
 		RedirectOutput: []string{"log", "log"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: new(gaffer.Duration(1500 * time.Millisecond)), StopSignal: 2, Port: 8000,
+		Ready: &gaffer.Ready{HTTP: "http://127.0.0.1:$PORT/"},
+		Health: &gaffer.Health{
+			TCP: "127.0.0.1:80", Interval: second, Timeout: second, Failures: 2, Successes: 3, StartPeriod: second, Action: "tell",
+		},
 		Restart: gaffer.RestartOnFailure, SuccessExitCodes: []int{0, 3}, MaxRuntime: gaffer.Duration(time.Hour),
 		Logs: &gaffer.LogFiles{To: "file", MaxSize: 1 << 20, MaxFiles: 7, MaxTotal: 5000000, MaxAge: second, Compress: new(false)},
 	}
 	quiet := gaffer.Template{
 		Name: "quiet", Cmd: "sleep 1000", Start: new(false), NumProcesses: new(0), RedirectOutput: []string{},
 		Backoff: &gaffer.Backoff{First: new(gaffer.Duration(0))}, GracefulTimeout: new(gaffer.Duration(0)),
-		Logs: &gaffer.LogFiles{To: "memory"},
+		Logs:  &gaffer.LogFiles{To: "memory"},
+		Ready: &gaffer.Ready{Exec: "true", Timeout: &second, Interval: second}, Health: &gaffer.Health{Unix: "/s"},
 	}
 	for _, t := range []gaffer.Template{full, quiet} {
 		b.ok(b.c.Add(b.ctx, t))

@@ -48,6 +48,12 @@ func (f *templateFlags) add(cmd *cobra.Command) {
 	flags.Func("logs", "where output is kept and how much, a `table` as to=file,max_size=10MiB,max_files=5,max_total=1GiB,max_age=168h,compress=true or some of these, or on, or off for memory", func(s string) error {
 		return setTable(f, s, func(t *gaffer.Template) **gaffer.LogFiles { return &t.Logs }, &gaffer.LogFiles{To: gaffer.LogsToMemory})
 	})
+	flags.Func("ready", "how it is known that it is ready, a `table` as http=URL, tcp=HOST:PORT, unix=PATH, exec=CMD, output=REGEXP, notify=true or fd=N, with timeout=1m,interval=1s, or off", func(s string) error {
+		return setTable(f, s, func(t *gaffer.Template) **gaffer.Ready { return &t.Ready }, nil)
+	})
+	flags.Func("health", "how it is known that it does well, a `table` as http=URL, tcp=HOST:PORT, unix=PATH, exec=CMD or watchdog=TIME, with interval=10s,timeout=5s,failures=3,successes=1,start_period=0s,action=restart, or off", func(s string) error {
+		return setTable(f, s, func(t *gaffer.Template) **gaffer.Health { return &t.Health }, nil)
+	})
 	flags.Func("stop-signal", "`signal` that asks to stop (default SIGTERM)", func(s string) error {
 		sig, err := gaffer.ParseSignal(s)
 		f.change(func(t *gaffer.Template) { t.StopSignal = sig })
@@ -199,7 +205,7 @@ func (f *templateFlags) unset(field string) error {
 var fieldNames = []string{
 	"args", "env", "env_files", "os_env", "cwd", "uid", "gid", "shell", "detach", "numprocesses", "priority", "start",
 	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "custom_streams", "graceful_timeout", "stop_signal", "port",
-	"restart", "success_exit_codes", "max_runtime",
+	"restart", "success_exit_codes", "max_runtime", "ready", "health",
 }
 
 // without is the template with one field unset.

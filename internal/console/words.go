@@ -38,6 +38,14 @@ func (n *narrator) tell(e gaffer.Event) (sentence, bool) {
 		return sentence{}, false
 	case gaffer.KindExit:
 		return n.exit(e), true
+	case gaffer.KindReady:
+		return sentence{slotName(e) + " is ready" + behind(": ", e.Message), green}, true
+	case gaffer.KindUnready:
+		return sentence{slotName(e) + " is not ready" + behind(": ", strings.TrimPrefix(e.Message, "not ready ")), red}, true
+	case gaffer.KindHealthy:
+		return sentence{slotName(e) + " is healthy" + behind(": ", e.Message), green}, true
+	case gaffer.KindUnhealthy:
+		return sentence{slotName(e) + " is unhealthy" + behind(": ", e.Message), red}, true
 	case gaffer.KindBackoff:
 		if e.ID == n.exited {
 			return sentence{}, false // its exit said so

@@ -154,4 +154,3 @@ func rebind(token string) (source, bool) {
 	}
 	return source{fd, Notify}, true
 }
-
