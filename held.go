@@ -214,6 +214,7 @@ func (k *keeper) carryOn() outcome {
 		return outcome{}
 	}
 	k.intent = up
+	k.gate.passed = k.live > 0
 	if k.gaveUp != "" {
 		k.intent, k.why, k.reason = failed, "failed", k.gaveUp
 	}
@@ -227,7 +228,7 @@ func (k *keeper) carryOn() outcome {
 			k.leave(s.old, KindReap, "restarted")
 		}
 	}
-	return outcome{until: k.settled}
+	return outcome{until: k.settled, tried: k.tried}
 }
 
 // kept tells the holder that the end of a process is in the journal.

@@ -25,6 +25,7 @@ type keeper struct {
 	count      int  // the wanted number of processes
 	why        string
 	restarting *restarting // what a restart still has to do
+	gate       gate        // what it waits for before anything is started
 	removing   bool
 	closing    bool // the manager stops: nothing is started any more
 	frozen     bool // nor is anything else done
@@ -85,12 +86,14 @@ func (k *keeper) reconcile() {
 	now := time.Now()
 	k.resume(now)
 	k.expire(now)
+	k.lookAtGate()
 	k.empty()
 	k.restart()
 	k.fill(now)
 	k.trim()
 	k.shown.Store(int32(len(k.slots)))
 	k.end()
+	k.tellFacts()
 	k.notify()
 	k.arm(now)
 }
@@ -182,7 +185,7 @@ func (k *keeper) fill(now time.Time) {
 		if !s.retryAt.IsZero() && !now.Before(s.retryAt) {
 			s.retryAt = time.Time{}
 		}
-		if s.current == nil && s.old == nil && !k.waits(s) {
+		if s.current == nil && s.old == nil && !k.waits(s) && k.gate.passed {
 			k.spawn(s)
 		}
 	}
@@ -491,7 +494,7 @@ func (k *keeper) due() time.Time {
 	if k.size() == 0 {
 		return time.Time{}
 	}
-	due := k.expiry()
+	due := sooner(k.expiry(), k.gate.again)
 	if !k.pauseUntil.IsZero() {
 		return sooner(due, k.pauseUntil)
 	}

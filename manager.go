@@ -83,6 +83,7 @@ type Manager struct {
 	events  events
 	follow  followers
 	gauge   gauge
+	graph   dependencies
 	begun   chan struct{} // closed when all that was registered before Run was tried
 	over    chan struct{} // closed when all has stopped
 	version atomic.Uint64 // of the latest change that the Store was told
@@ -263,7 +264,7 @@ func (m *Manager) startApps(ctx context.Context, apps []App) error {
 // startRegistered starts what was added before Run.
 func (m *Manager) startRegistered(ctx context.Context) {
 	// What can't be started is in back-off and says so in its status and events.
-	_ = m.inOrder(ctx, m.snapshot(), func(k *keeper) (outcome, error) {
+	_, _ = m.askInOrder(ctx, m.snapshot(), func(k *keeper) (outcome, error) {
 		if ctx.Err() == nil && m.opts.Resume {
 			return k.carryOn(), nil
 		}

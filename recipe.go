@@ -114,6 +114,7 @@ func (t *Template) clone() Template {
 	c.CustomStreams = slices.Clone(t.CustomStreams)
 	c.Files = slices.Clone(t.Files)
 	c.SuccessExitCodes = slices.Clone(t.SuccessExitCodes)
+	c.DependsOn = maps.Clone(t.DependsOn)
 	return c
 }
 
@@ -417,6 +418,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		t.GracefulTimeout, t.StopSignal = nil, 0
 		t.Restart, t.SuccessExitCodes, t.MaxRuntime = "", nil, 0
 		t.Ready, t.Health = t.channels()
+		t.DependsOn, t.OnLoss = nil, ""
 		if t.Logs.inMemory() {
 			t.Logs = &LogFiles{To: LogsToMemory}
 		} else {

@@ -1,6 +1,7 @@
 package gaffer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -30,7 +31,19 @@ func (m *Manager) register(r *recipe) (k *keeper, runs bool, err error) {
 	k = newKeeper(m, r)
 	m.keepers[r.Name] = k
 	m.order = append(m.order, k)
+	m.graph.registered(k.name, true)
+	m.learn(k, r.DependsOn)
 	return k, m.phase == running, nil
+}
+
+// learn notes what a template needs, and has that tell how it is. m.mu is held.
+func (m *Manager) learn(k *keeper, needs map[string]Condition) {
+	m.graph.learn(k, needs)
+	for name := range needs {
+		if on := m.keepers[name]; on != nil {
+			on.box.post(func() {}) // which has it look at itself
+		}
+	}
 }
 
 // forget gives a removed template's name free. Nobody can take it before told has
@@ -39,6 +52,8 @@ func (m *Manager) forget(k *keeper, told func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	told()
+	m.graph.learn(k, nil)
+	m.graph.registered(k.name, false)
 	delete(m.keepers, k.name)
 	m.order = slices.DeleteFunc(m.order, func(o *keeper) bool { return o == k })
 }
@@ -130,60 +145,124 @@ func (m *Manager) process(ctx context.Context, target Target, f func(*keeper, *p
 	return notFoundf("%s: not found", target)
 }
 
-// levels cuts keepers into runs of equal priority, lowest first, each in the
-// order of definition.
-func levels(keepers []*keeper) [][]*keeper {
-	byPriority := map[int][]*keeper{}
+// place is where a template is in the order of start.
+type place struct{ priority, rank int }
+
+// levels cuts keepers into runs that are asked without waiting for each other, the first
+// one first, each in the order of definition: by priority, lower first, and with ranked
+// also by what they depend on. A template's priority is never lower than that of one that
+// it depends on.
+func (m *Manager) levels(keepers []*keeper, ranked bool) [][]*keeper {
+	byPlace := map[place][]*keeper{}
+	ranks, priorities := m.graph.ranks(), m.priorities(keepers)
 	for _, k := range keepers {
-		p := k.priority()
-		byPriority[p] = append(byPriority[p], k)
+		at := place{priority: priorities[k.name]}
+		if ranked {
+			at.rank = ranks[k.name]
+		}
+		byPlace[at] = append(byPlace[at], k)
 	}
 	var out [][]*keeper
-	for _, p := range slices.Sorted(maps.Keys(byPriority)) {
-		out = append(out, byPriority[p])
+	for _, at := range slices.SortedFunc(maps.Keys(byPlace), func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.rank, b.rank))
+	}) {
+		out = append(out, byPlace[at])
 	}
 	return out
 }
 
-// inOrder asks keepers in the order of start: by priority, lower first; those of
-// one priority in the order of definition and without waiting for each other,
-// the next priority when all of the one before have answered.
-func (m *Manager) inOrder(ctx context.Context, keepers []*keeper, f func(*keeper) (outcome, error)) error {
-	var errs []error
-	for _, level := range levels(keepers) {
-		errs = append(errs, together(ctx, level, f))
+// priorities are those of templates, raised to those of what they depend on.
+func (m *Manager) priorities(keepers []*keeper) map[string]int {
+	own := make(map[string]int, len(keepers))
+	for _, k := range keepers {
+		own[k.name] = k.priority()
 	}
-	return errors.Join(errs...)
-}
-
-// inReverse asks keepers in the reverse of the order of start.
-func (m *Manager) inReverse(ctx context.Context, keepers []*keeper, f func(*keeper) (outcome, error)) error {
-	var errs []error
-	for _, level := range slices.Backward(levels(keepers)) {
-		slices.Reverse(level)
-		errs = append(errs, together(ctx, level, f))
+	m.graph.mu.Lock()
+	needs := maps.Clone(m.graph.needs)
+	m.graph.mu.Unlock()
+	if len(needs) == 0 {
+		return own
 	}
-	return errors.Join(errs...)
-}
-
-// together asks keepers one after the other and then waits for all of them.
-func together(ctx context.Context, keepers []*keeper, f func(*keeper) (outcome, error)) error {
-	errs := make([]error, len(keepers))
-	waits := make([]func(context.Context) error, len(keepers))
-	changes := make([]*Kept, len(keepers))
-	for i, k := range keepers {
-		waits[i], changes[i], errs[i] = k.ask(ctx, func() (outcome, error) { return f(k) })
-	}
-	var unkept error
-	if len(keepers) > 0 {
-		unkept = keepers[0].m.keep(ctx, changes...)
-	}
-	// The last one asked answers last, as a rule: who waits for it first need not
-	// wake up for each of the others.
-	for i, wait := range slices.Backward(waits) {
-		if errs[i] == nil {
-			errs[i] = wait(ctx)
+	for _, k := range m.snapshot() {
+		if _, known := own[k.name]; !known {
+			own[k.name] = k.priority()
 		}
 	}
-	return errors.Join(append(errs, unkept)...)
+	ranks := m.graph.ranks()
+	names := slices.SortedFunc(maps.Keys(needs), func(a, b string) int { return cmp.Compare(ranks[a], ranks[b]) })
+	for _, name := range names {
+		for on := range needs[name] {
+			if p, there := own[on]; there {
+				own[name] = max(own[name], p)
+			}
+		}
+	}
+	return own
+}
+
+// inOrder asks keepers in the order of start: by priority, lower first; those of
+// one priority in the order of definition and without waiting for each other,
+// the next priority when all of the one before were tried. What waits for what it
+// depends on does so by itself. In the end it waits for all.
+func (m *Manager) inOrder(ctx context.Context, keepers []*keeper, f func(*keeper) (outcome, error)) error {
+	list, err := m.askInOrder(ctx, keepers, f)
+	return errors.Join(err, waitForAll(ctx, list))
+}
+
+// askInOrder is inOrder that does not wait in the end.
+func (m *Manager) askInOrder(ctx context.Context, keepers []*keeper, f func(*keeper) (outcome, error)) ([]*asked, error) {
+	var errs []error
+	var all []*asked
+	for _, level := range m.levels(keepers, false) {
+		list, err := askAll(ctx, level, f)
+		errs = append(errs, err)
+		for _, a := range slices.Backward(list) {
+			// Why it was not done is told when it is waited for in the end.
+			_ = a.waitTried(ctx)
+		}
+		all = append(all, list...)
+	}
+	return all, errors.Join(errs...)
+}
+
+// inReverse asks keepers in the reverse of the order of start, and each after those that
+// depend on it.
+func (m *Manager) inReverse(ctx context.Context, keepers []*keeper, f func(*keeper) (outcome, error)) error {
+	var errs []error
+	for _, level := range slices.Backward(m.levels(keepers, true)) {
+		slices.Reverse(level)
+		list, err := askAll(ctx, level, f)
+		errs = append(errs, err, waitForAll(ctx, list))
+	}
+	return errors.Join(errs...)
+}
+
+// askAll asks keepers one after the other, and has kept what they are to keep. Who has
+// refused is not among those that are to be waited for.
+func askAll(ctx context.Context, keepers []*keeper, f func(*keeper) (outcome, error)) ([]*asked, error) {
+	list := make([]*asked, 0, len(keepers))
+	changes := make([]*Kept, len(keepers))
+	var errs []error
+	for i, k := range keepers {
+		a, kept, err := k.ask(ctx, func() (outcome, error) { return f(k) })
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		list, changes[i] = append(list, a), kept
+	}
+	if len(keepers) > 0 {
+		errs = append(errs, keepers[0].m.keep(ctx, changes...))
+	}
+	return list, errors.Join(errs...)
+}
+
+// waitForAll waits until all is as it was asked to be. The last one asked answers last, as
+// a rule: who waits for it first need not wake up for each of the others.
+func waitForAll(ctx context.Context, list []*asked) error {
+	errs := make([]error, len(list))
+	for i, a := range slices.Backward(list) {
+		errs[i] = a.wait(ctx)
+	}
+	return errors.Join(errs...)
 }

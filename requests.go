@@ -16,6 +16,26 @@ import (
 type outcome struct {
 	until func() bool
 	err   func() error
+	tried func() bool // others need not wait any longer; nil: as until
+}
+
+// asked is what a keeper was asked to do.
+type asked struct {
+	k     *keeper
+	o     outcome
+	done  chan struct{} // closed when it is as it was asked to be
+	tried chan struct{} // closed when others need not wait any longer; nil: that is done
+}
+
+// wait waits until it is as it was asked to be.
+func (a *asked) wait(ctx context.Context) error { return a.k.await(ctx, a.done, a.o) }
+
+// waitTried waits until others need not wait for it any longer.
+func (a *asked) waitTried(ctx context.Context) error {
+	if a.tried == nil {
+		return a.wait(ctx)
+	}
+	return a.k.await(ctx, a.tried, outcome{})
 }
 
 func (k *keeper) start() (outcome, error) {
@@ -26,12 +46,12 @@ func (k *keeper) start() (outcome, error) {
 	if k.recipe.Detach {
 		return k.detach(), nil
 	}
-	return outcome{until: k.settled}, nil
+	return outcome{until: k.settled, tried: k.tried}, nil
 }
 
 // begin makes the template wanted.
 func (k *keeper) begin() {
-	k.intent, k.reason, k.gaveUp = up, "", ""
+	k.intent, k.reason, k.gaveUp, k.gate = up, "", "", gate{}
 	k.flaps, k.pauseUntil, k.resumedAt = flapping{}, time.Time{}, time.Time{}
 	for _, s := range k.slots {
 		s.forget()
@@ -105,16 +125,22 @@ func (k *keeper) restartAll(how RestartMode, exact bool) (outcome, error) {
 		k.begin()
 		return outcome{until: k.settled}, nil
 	}
+	r := k.replaceSlots(how)
+	return outcome{
+		until: func() bool { return k.restarting != r && k.settled() },
+		err:   func() error { return r.err },
+	}, nil
+}
+
+// replaceSlots has all processes replaced, slot after slot.
+func (k *keeper) replaceSlots(how RestartMode) *restarting {
 	r := &restarting{before: k.m.lastID(), how: how}
 	k.restarting = r
 	k.flaps, k.pauseUntil = flapping{}, time.Time{}
 	for _, s := range k.slots {
 		s.forget()
 	}
-	return outcome{
-		until: func() bool { return k.restarting != r && k.settled() },
-		err:   func() error { return r.err },
-	}, nil
+	return r
 }
 
 // stopOne stops one process, which is replaced if its template is wanted.
@@ -167,6 +193,11 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 		return outcome{}, err
 	}
 	k.recipe, k.count = r, count
+	if !reflect.DeepEqual(was.DependsOn, r.DependsOn) {
+		k.m.mu.Lock()
+		k.m.learn(k, r.DependsOn)
+		k.m.mu.Unlock()
+	}
 	same := was.sameProcess(r)
 	k.reconsider()
 	message := ""
@@ -238,12 +269,29 @@ func (k *keeper) settled() bool {
 	if k.starting > 0 && k.size() > 0 {
 		return false
 	}
+	if !k.gate.passed && k.size() > 0 {
+		return k.gate.stuck && k.live == 0
+	}
 	for n := 1; n <= k.size(); n++ {
 		if n > len(k.slots) {
 			return false
 		}
 		s := k.slots[n-1]
 		if s.current == nil && !k.waits(s) || s.current != nil && !s.current.runs() {
+			return false
+		}
+	}
+	return true
+}
+
+// tried says that every slot that is wanted has a process that runs, ready or not, or
+// waits for something.
+func (k *keeper) tried() bool {
+	if k.starting > 0 && k.size() > 0 {
+		return false
+	}
+	for n := 1; n <= k.size() && k.gate.passed; n++ {
+		if s := k.at(n); s == nil || s.current == nil && !k.waits(s) || s.current != nil && s.current.state != Running {
 			return false
 		}
 	}
@@ -299,38 +347,41 @@ func (k *keeper) selected(sel selection) []*process {
 
 // request runs f in the keeper's mailbox and then waits for what f says.
 func (k *keeper) request(ctx context.Context, f func() (outcome, error)) error {
-	wait, kept, err := k.ask(ctx, f)
+	asked, kept, err := k.ask(ctx, f)
 	if err != nil {
 		return err
 	}
 	unkept := k.m.keep(ctx, kept)
-	return errors.Join(unkept, wait(ctx))
+	return errors.Join(unkept, asked.wait(ctx))
 }
 
-// ask runs f in the keeper's mailbox. The returned function waits for the
-// outcome, so that several keepers can be asked in order and waited for together.
-// What is to be kept by then is nil if it has not changed.
-func (k *keeper) ask(ctx context.Context, f func() (outcome, error)) (func(context.Context) error, *Kept, error) {
-	var o outcome
+// ask runs f in the keeper's mailbox and does not wait for the outcome, so that several
+// keepers can be asked in order and waited for together. What is to be kept by then is
+// nil if it has not changed.
+func (k *keeper) ask(ctx context.Context, f func() (outcome, error)) (*asked, *Kept, error) {
+	a := &asked{k: k, done: make(chan struct{})}
 	var kept *Kept
 	var err error
-	done := make(chan struct{})
 	// The request is made whether or not the caller waits for it.
 	if e := k.box.do(context.WithoutCancel(ctx), func() {
-		o, err = f()
+		a.o, err = f()
 		kept = k.unkept()
-		if err != nil || o.until == nil {
-			close(done)
+		if err != nil || a.o.until == nil {
+			close(a.done)
 			return
 		}
-		k.waiters = append(k.waiters, waiter{o.until, done})
+		k.waiters = append(k.waiters, waiter{a.o.until, a.done})
+		if a.o.tried != nil {
+			a.tried = make(chan struct{})
+			k.waiters = append(k.waiters, waiter{a.o.tried, a.tried})
+		}
 	}); e != nil {
 		return nil, nil, e
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	return func(ctx context.Context) error { return k.await(ctx, done, o) }, kept, nil
+	return a, kept, nil
 }
 
 // await waits until a request's outcome is there.

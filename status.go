@@ -42,6 +42,9 @@ func (k *keeper) status() Status {
 	if st.Reason == "" {
 		st.Reason = k.waitReason()
 	}
+	if st.State == Waiting && st.Reason == "" {
+		st.Reason = k.gate.why
+	}
 	if st.Reason == "" && (st.State == Starting || st.State == Unhealthy) {
 		st.Reason = k.complaint()
 	}
@@ -65,6 +68,10 @@ func (k *keeper) slotStatus(s *slot) (Process, bool) {
 		return p, true
 	case s.n <= k.size() && !s.retryAt.IsZero():
 		return s.status(""), true
+	case s.n <= k.size() && !k.gate.passed:
+		p := s.status(Waiting)
+		p.Reason = k.gate.why
+		return p, true
 	case s.n <= k.size():
 		return s.status(Starting), true
 	case k.intent == failed:
@@ -84,6 +91,9 @@ func (k *keeper) state() State {
 		return Stopped
 	case !k.pauseUntil.IsZero():
 		return InFlapping
+	}
+	if !k.gate.passed && k.size() > 0 && k.live == 0 {
+		return Waiting
 	}
 	state, resting, bad := Running, 0, false
 	if k.sick() {

@@ -59,6 +59,12 @@ type Template struct {
 	// MaxRuntime is how long a process may run before it is stopped, which is no
 	// success. A running process does not depend on it. Default: for ever.
 	MaxRuntime Duration `json:"max_runtime,omitempty" toml:"max_runtime,omitempty"`
+	// DependsOn is what it waits for before its processes are started, and which of it is
+	// started with it and stopped after it: names of templates, and a condition each.
+	DependsOn map[string]Condition `json:"depends_on,omitempty" toml:"depends_on,omitempty"`
+	// OnLoss is what becomes of its processes when not one is left of those it depends on
+	// for which the condition holds. Default "ignore".
+	OnLoss LossAction `json:"on_loss,omitempty" toml:"on_loss,omitempty"`
 	// Ready says how it is known that a process is ready. Default: it is once it runs.
 	Ready *Ready `json:"ready,omitempty" toml:"ready,omitempty"`
 	// Health says how it is known that one still does well. Default: nothing is asked.

@@ -2,7 +2,6 @@ package gaffer
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -48,6 +47,7 @@ func (t *Template) Validate() error {
 	t.Logs.validate(&f)
 	t.validatePolicy(&f)
 	t.validateProbes(&f)
+	t.validateDepends(&f)
 	t.validateRules(&f)
 	return errors.Join(f...)
 }
@@ -271,10 +271,19 @@ func (t *Template) backoff() backoffRule {
 	return t.Backoff.rule()
 }
 
+// TemplateError is what is wrong with a template, or went wrong with it.
+type TemplateError struct {
+	Name string
+	Err  error
+}
+
+func (e *TemplateError) Error() string { return "template " + e.Name + ": " + e.Err.Error() }
+func (e *TemplateError) Unwrap() error { return e.Err }
+
 // named puts the template in front of each fault.
 func named(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("template %s: %w", name, err)
+	return &TemplateError{name, err}
 }

@@ -15,6 +15,9 @@ func (m *Manager) Add(ctx context.Context, t Template) error {
 	if err != nil {
 		return err
 	}
+	if err := m.checkDependencies(ctx, &r.Template); err != nil {
+		return err
+	}
 	return m.add(ctx, r, nil)
 }
 
@@ -29,17 +32,59 @@ func (m *Manager) Load(ctx context.Context, t Template) error {
 	return m.add(ctx, r, nil)
 }
 
-// add registers a template and starts it, if it is wanted. before, unless nil,
-// says otherwise what is wanted, and whether the template goes on as it was.
+// Define adds a template, or replaces the one of its name, as part of a set that
+// CheckDependencies has been asked of: what it depends on need not be there yet. It
+// returns when each process was started, was not, or waits; wait waits as Add and Update
+// do.
+func (m *Manager) Define(ctx context.Context, t Template) (wait func(context.Context) error, err error) {
+	r, err := newRecipe(t, m.env, m.instance)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	k := m.keepers[r.Name]
+	m.mu.Unlock()
+	var a *asked
+	var unkept error
+	if k == nil {
+		a, unkept, err = m.begin(ctx, r, nil)
+	} else {
+		var kept *Kept
+		if a, kept, err = k.ask(ctx, func() (outcome, error) { return k.update(r) }); err == nil {
+			unkept = m.keep(ctx, kept)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Why it was not done is told when it is waited for.
+	_ = a.waitTried(ctx)
+	return func(ctx context.Context) error { return errors.Join(unkept, a.wait(ctx)) }, nil
+}
+
+// add registers a template, starts it if it is wanted, and waits.
 func (m *Manager) add(ctx context.Context, r *recipe, before func(*keeper) (goesOn bool)) error {
-	k, runs, err := m.register(r)
+	a, unkept, err := m.begin(ctx, r, before)
 	if err != nil {
 		return err
+	}
+	return errors.Join(unkept, a.wait(ctx))
+}
+
+// begin registers a template and starts it, if it is wanted. before, unless nil,
+// says otherwise what is wanted, and whether the template goes on as it was.
+func (m *Manager) begin(ctx context.Context, r *recipe, before func(*keeper) (goesOn bool)) (a *asked, unkept, err error) {
+	if err := m.checkCycle(&r.Template); err != nil {
+		return nil, nil, err
+	}
+	k, runs, err := m.register(r)
+	if err != nil {
+		return nil, nil, err
 	}
 	if logs := m.opts.Logs; logs != nil && r.Logs != nil {
 		logs.Bound(r.Name, r.Logs) // also of what does not run
 	}
-	return k.request(ctx, func() (outcome, error) {
+	a, kept, err := k.ask(ctx, func() (outcome, error) {
 		if before == nil || !before(k) {
 			k.publish(Event{Kind: KindCreate})
 		}
@@ -48,6 +93,10 @@ func (m *Manager) add(ctx context.Context, r *recipe, before func(*keeper) (goes
 		}
 		return k.start()
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return a, m.keep(ctx, kept), nil
 }
 
 // Update implements Controller.
@@ -60,6 +109,9 @@ func (m *Manager) Update(ctx context.Context, t Template) error {
 	if err != nil {
 		return err
 	}
+	if err := m.checkDependencies(ctx, &r.Template); err != nil {
+		return err
+	}
 	k := found[0]
 	return k.request(ctx, func() (outcome, error) { return k.update(r) })
 }
@@ -67,6 +119,9 @@ func (m *Manager) Update(ctx context.Context, t Template) error {
 // Remove implements Controller.
 func (m *Manager) Remove(ctx context.Context, target Target) error {
 	_, found, err := m.templates(target)
+	if err == nil {
+		err = m.checkNeeded(found)
+	}
 	if err != nil {
 		return err
 	}
@@ -87,7 +142,13 @@ func (m *Manager) Start(ctx context.Context, target Target) error {
 	if err != nil {
 		return err
 	}
-	return m.inOrder(ctx, found, (*keeper).start)
+	needed := m.withDependencies(found)
+	return m.inOrder(ctx, append(needed, found...), func(k *keeper) (outcome, error) {
+		if slices.Contains(needed, k) {
+			return k.startIfDown()
+		}
+		return k.start()
+	})
 }
 
 // Stop implements Controller. A detached template can't be stopped: ErrConflict

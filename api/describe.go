@@ -24,6 +24,8 @@ var descriptions = map[string]map[string]string{
 		"graceful_timeout":   "Between stop_signal and SIGKILL; default 30s",
 		"stop_signal":        "By name or number; default SIGTERM",
 		"port":               "PORT of slot 1; each further slot gets one more",
+		"depends_on":         "What it waits for: names of templates, and started, ready, healthy, done or done-successfully for each",
+		"on_loss":            "What becomes of it when that is lost: ignore, restart or stop; default ignore",
 		"ready":              "How it is known that a process is ready; default: it is once it runs",
 		"health":             "How it is known that one still does well; default: nothing is asked",
 		"restart":            "Which ends nobody asked for are followed by a new process: always, on-failure or never; default always",

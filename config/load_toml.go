@@ -25,6 +25,9 @@ func (l *loader) loadTOML() error {
 	if err := l.faults.sorted(l.file.Read).err(); err != nil {
 		return err
 	}
+	if err := l.dependencies(); err != nil {
+		return err
+	}
 	if len(l.file.Templates) == 0 {
 		return &Fault{File: l.file.Path, Message: "defines no process; want a table such as [process.web] with cmd = \"./server\""}
 	}
@@ -62,6 +65,33 @@ func (l *loader) complete() error {
 		}
 	}
 	return nil
+}
+
+// dependencies tells what is wrong with what templates depend on: that is all in the file.
+func (l *loader) dependencies() error {
+	var faults Faults
+	for _, err := range joined(gaffer.CheckDependencies(l.file.Templates)) {
+		var of *gaffer.TemplateError
+		if !errors.As(err, &of) {
+			return err
+		}
+		i := slices.IndexFunc(l.file.Templates, func(t gaffer.Template) bool { return t.Name == of.Name })
+		for _, leaf := range leaves(of.Err) {
+			faults = append(faults, fieldFault(leaf, l.file.locate[i]))
+		}
+	}
+	return faults.sorted(l.file.Read).err()
+}
+
+// joined are the errors of which one was made.
+func joined(err error) []error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		return several.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }
 
 // addEnvFiles appends the files that were asked for to each template's own, and

@@ -61,6 +61,7 @@ custom_streams = ["ctl"]
 graceful_timeout = 2.5
 stop_signal = "int"
 port = 3_000
+on_loss = "restart"
 restart = "on-failure"
 success_exit_codes = [0, 3]
 max_runtime = "1h"
@@ -70,6 +71,10 @@ attempts = 3
 window = "1m"
 retry_in = 7
 max_retry = -1
+
+[process.web.depends_on]
+db = "ready"
+"jobs:mail" = "started"
 
 [process.web.ready]
 output = "^ready$"
@@ -98,6 +103,13 @@ factor = 3
 max = "1s"
 jitter = 0.5
 reset_after = "5s"
+
+[process.db]
+cmd = "db"
+ready = { notify = true }
+
+[process."jobs:mail"]
+cmd = "mail"
 `, "web.env": "X=1\n"})
 	// The null device is no regular file: one fault, and then without it.
 	if _, err := load(t, dir, "gaffer.toml", config.Options{}); err == nil || !strings.Contains(err.Error(), "/dev/null: is not a regular file") {
@@ -117,6 +129,7 @@ reset_after = "5s"
 		NumProcesses: new(2), Priority: -1, Start: new(false),
 		RedirectOutput: []string{"out", "out"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: d(2500 * time.Millisecond), StopSignal: 2, Port: 3000,
+		DependsOn: map[string]gaffer.Condition{"db": gaffer.DependsReady, "jobs:mail": gaffer.DependsStarted}, OnLoss: gaffer.LossRestart,
 		Ready: &gaffer.Ready{Output: "^ready$", Timeout: d(20 * time.Second)},
 		Health: &gaffer.Health{
 			HTTP: "http://127.0.0.1:$PORT/health", Interval: gaffer.Duration(3 * time.Second), Timeout: gaffer.Duration(2 * time.Second),
@@ -131,7 +144,7 @@ reset_after = "5s"
 			First: d(time.Millisecond), Factor: 3, Max: d(time.Second), Jitter: new(0.5), ResetAfter: d(5 * time.Second),
 		},
 	}
-	if diff := cmp.Diff([]gaffer.Template{want}, f.Templates); diff != "" {
+	if diff := cmp.Diff([]gaffer.Template{want}, f.Templates[:1]); diff != "" {
 		t.Error(diff)
 	}
 	// What the file above leaves at its zero value, nobody can see to be read.

@@ -15,6 +15,8 @@ var crashCases = []aCase{
 	{"AStartWaitsUntilItIsReady", readyIsWaitedFor},
 	{"WhatIsNotReadyInTimeHasFailed", notReadyInTime},
 	{"TheUnhealthyIsToldOf", unhealthyIsTold},
+	{"ADependentWaits", dependentWaits},
+	{"ATemplateThatIsNeededStays", neededStays},
 }
 
 func crashesWait(b *bench) {
@@ -127,4 +129,36 @@ func unhealthyIsTold(b *bench) {
 	if st := b.status("web"); st.State != gaffer.Unhealthy || st.Running != 1 || st.Reason != "no such file or directory" {
 		b.Errorf("status %+v", st)
 	}
+}
+
+func dependentWaits(b *bench) {
+	events := b.events(gaffer.All, gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindSpawn, gaffer.KindExit}})
+	b.is(b.c.Add(b.ctx, script("web", sleeps, needs("job", gaffer.DependsFinished))), gaffer.ErrInvalid)
+	b.add("job", "exit 0", notStarted, func(t *gaffer.Template) { t.Restart = gaffer.RestartNever })
+	b.add("web", sleeps, needs("job", gaffer.DependsFinished)) // does not wait for what nobody has started
+	if st := b.status("web"); st.State != gaffer.Waiting || st.Active != "active" || st.Reason != "job is not done, but stopped" {
+		b.Errorf("status %+v", st)
+	}
+	b.is(b.c.Update(b.ctx, script("job", "exit 0", needs("web", gaffer.DependsStarted))), gaffer.ErrInvalid)
+	b.ok(b.c.Start(b.ctx, "web")) // which starts what it needs
+	b.wantRunning("web", 1)
+	for _, want := range []struct {
+		kind gaffer.Kind
+		name string
+	}{{gaffer.KindSpawn, "job"}, {gaffer.KindExit, "job"}, {gaffer.KindSpawn, "web"}} {
+		if e := b.await(events, want.kind); e.Name != want.name {
+			b.Errorf("%s of %s, want of %s", e.Kind, e.Name, want.name)
+		}
+	}
+}
+
+func neededStays(b *bench) {
+	b.add("db", sleeps)
+	b.add("web", sleeps, needs("db", gaffer.DependsStarted))
+	b.is(b.c.Remove(b.ctx, "db"), gaffer.ErrConflict)
+	b.ok(b.c.Remove(b.ctx, gaffer.All))
+}
+
+func needs(name string, c gaffer.Condition) func(*gaffer.Template) {
+	return func(t *gaffer.Template) { t.DependsOn = map[string]gaffer.Condition{name: c} }
 }

@@ -119,6 +119,7 @@ func templatesComeBack(b *bench) {
 		Flapping:       &gaffer.Flapping{Attempts: 3, Window: second, RetryIn: &second, MaxRetry: new(-1)},
 		RedirectOutput: []string{"log", "log"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: new(gaffer.Duration(1500 * time.Millisecond)), StopSignal: 2, Port: 8000,
+		DependsOn: map[string]gaffer.Condition{"quiet": gaffer.DependsReady}, OnLoss: gaffer.LossStop,
 		Ready: &gaffer.Ready{HTTP: "http://127.0.0.1:$PORT/"},
 		Health: &gaffer.Health{
 			TCP: "127.0.0.1:80", Interval: second, Timeout: second, Failures: 2, Successes: 3, StartPeriod: second, Action: "tell",
@@ -132,7 +133,7 @@ func templatesComeBack(b *bench) {
 		Logs:  &gaffer.LogFiles{To: "memory"},
 		Ready: &gaffer.Ready{Exec: "true", Timeout: &second, Interval: second}, Health: &gaffer.Health{Unix: "/s"},
 	}
-	for _, t := range []gaffer.Template{full, quiet} {
+	for _, t := range []gaffer.Template{quiet, full} {
 		b.ok(b.c.Add(b.ctx, t))
 		list, err := b.c.List(b.ctx, gaffer.Target(t.Name))
 		b.ok(err)

@@ -19,11 +19,11 @@ type execution struct {
 
 // execute does what a plan says: removals in the reverse of the order of start,
 // then the rest in that order. Those of one priority are done together, but that
-// templates are created one after the other, as they are defined. Each change
-// has its error then; that of all is returned.
+// templates are created one after the other, as they are defined, and each is removed
+// after those that depend on it. Each change has its error then; that of all is returned.
 func (c *configurator) execute(ctx context.Context, p *plan) error {
 	e := &execution{configurator: c, ctx: ctx}
-	for _, level := range slices.Backward(byPriority(p.changes, gaffer.OpRemove)) {
+	for _, level := range slices.Backward(byDependency(p.changes)) {
 		together(level, e.remove)
 	}
 	for _, level := range byPriority(p.changes, gaffer.OpCreate, gaffer.OpUpdate, gaffer.OpKeep) {
@@ -34,6 +34,7 @@ func (c *configurator) execute(ctx context.Context, p *plan) error {
 		}
 		together(slices.DeleteFunc(level, func(ch *change) bool { return ch.step.Op == gaffer.OpCreate }), e.update)
 	}
+	together(p.changes, e.settle)
 	var errs []error
 	for _, ch := range p.changes {
 		if ch.step.Op == gaffer.OpConflict {
@@ -65,6 +66,27 @@ func byPriority(changes []*change, ops ...gaffer.Op) [][]*change {
 	return levels
 }
 
+// byDependency are the removals, in the order of start: what others depend on first.
+func byDependency(changes []*change) [][]*change {
+	byName := map[string]*change{}
+	var templates []gaffer.Template
+	for _, ch := range changes {
+		if ch.step.Op == gaffer.OpRemove {
+			byName[ch.step.Name] = ch
+			templates = append(templates, *ch.now.template)
+		}
+	}
+	var levels [][]*change
+	for _, layer := range gaffer.InDependencyOrder(templates) {
+		list := make([]*change, len(layer))
+		for i, t := range layer {
+			list[i] = byName[t.Name]
+		}
+		levels = append(levels, byPriority(list, gaffer.OpRemove)...)
+	}
+	return levels
+}
+
 // together does changes that need not wait for each other.
 func together(changes []*change, do func(*change) error) {
 	var wg sync.WaitGroup
@@ -92,8 +114,19 @@ func (e *execution) remove(ch *change) error {
 // create adds a template. One that had been changed at run time is so again.
 func (e *execution) create(ch *change) error {
 	t := ch.now.template
-	add := func() error { return e.m.Add(e.ctx, *t) }
+	add := func() (err error) {
+		ch.wait, err = e.m.Define(e.ctx, *t)
+		return err
+	}
 	return e.do(ch, append([]func() error{add}, e.wants(ch, count(t), starts(t) || t.Detach)...))
+}
+
+// settle waits for what was created.
+func (e *execution) settle(ch *change) error {
+	if ch.wait == nil || ch.err != nil {
+		return nil
+	}
+	return ch.wait(e.ctx)
 }
 
 // update does what is needed to make the template, and what is wanted of it, that
@@ -102,7 +135,13 @@ func (e *execution) update(ch *change) error {
 	t := ch.now.template
 	var asks []func() error
 	if ch.update {
-		asks = append(asks, func() error { return e.m.Update(e.ctx, *t) })
+		asks = append(asks, func() error {
+			wait, err := e.m.Define(e.ctx, *t)
+			if err != nil {
+				return err
+			}
+			return wait(e.ctx)
+		})
 	}
 	if ch.was == nil {
 		return e.do(ch, asks)

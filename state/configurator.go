@@ -15,8 +15,7 @@ type Reader func(ctx context.Context) ([]gaffer.Desired, error)
 
 // manager is what is asked of a gaffer.Manager.
 type manager interface {
-	Add(ctx context.Context, t gaffer.Template) error
-	Update(ctx context.Context, t gaffer.Template) error
+	Define(ctx context.Context, t gaffer.Template) (wait func(context.Context) error, err error)
 	Remove(ctx context.Context, target gaffer.Target) error
 	Start(ctx context.Context, target gaffer.Target) error
 	Stop(ctx context.Context, target gaffer.Target) error

@@ -87,6 +87,20 @@ func (m *fakeManager) Update(ctx context.Context, t gaffer.Template) error {
 	})
 }
 
+func (m *fakeManager) Define(ctx context.Context, t gaffer.Template) (func(context.Context) error, error) {
+	m.mu.Lock()
+	_, there := m.wanted[t.Name]
+	m.mu.Unlock()
+	do := m.Add
+	if there {
+		do = m.Update
+	}
+	if err := do(ctx, t); err != nil {
+		return nil, err
+	}
+	return func(context.Context) error { return nil }, nil
+}
+
 func (m *fakeManager) Remove(ctx context.Context, target gaffer.Target) error {
 	if m.blocking != nil {
 		<-m.blocking

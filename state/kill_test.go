@@ -107,13 +107,15 @@ func ask(m manager, change string) error {
 	ctx, name := context.Background(), gaffer.Target(words[1])
 	switch words[0] {
 	case "add":
-		return m.Add(ctx, cat(words[1], words[2], number(words[3])))
+		_, err := m.Define(ctx, cat(words[1], words[2], number(words[3])))
+		return err
 	case "update":
 		infos, err := m.List(ctx, name)
 		if err != nil {
 			return err
 		}
-		return m.Update(ctx, cat(words[1], words[2], count(&infos[0].Template)))
+		_, err = m.Define(ctx, cat(words[1], words[2], count(&infos[0].Template)))
+		return err
 	case "scale":
 		_, err := m.Scale(ctx, name, gaffer.Change{Op: '=', N: number(words[2])})
 		return err

@@ -30,6 +30,7 @@ type change struct {
 	loaded bool // the manager has the template
 	update bool // it differs from the one in force
 	err    error
+	wait   func(context.Context) error // of a template that was created: until it is as it should be
 }
 
 // public is the plan as others see it.
@@ -76,7 +77,45 @@ func (c *configurator) plan(ctx context.Context, desired []gaffer.Desired) (*pla
 			out.changes = append(out.changes, p.template(d, t))
 		}
 	}
-	return out, errors.Join(p.errs...)
+	return out, errors.Join(append(p.errs, p.dependencies(out.changes))...)
+}
+
+// dependencies tells what of the templates would depend on what is not there, or on
+// each other, that does not do so already.
+func (p *planning) dependencies(changes []*change) error {
+	var before, after []gaffer.Template
+	changed := map[string]*change{}
+	for _, ch := range changes {
+		changed[ch.step.Name] = ch
+		if ch.step.Op != gaffer.OpRemove && ch.step.Op != gaffer.OpConflict && ch.now.template != nil {
+			after = append(after, *ch.now.template)
+		}
+	}
+	for _, r := range p.order {
+		if r.Template == nil {
+			continue
+		}
+		before = append(before, *r.Template)
+		if ch := changed[r.name]; ch == nil || ch.step.Op == gaffer.OpConflict {
+			after = append(after, *r.Template)
+		}
+	}
+	known := map[string]bool{}
+	for _, err := range parts(gaffer.CheckDependencies(before)) {
+		known[err.Error()] = true
+	}
+	return errors.Join(slices.DeleteFunc(parts(gaffer.CheckDependencies(after)), func(err error) bool { return known[err.Error()] })...)
+}
+
+// parts are the errors of which one was made.
+func parts(err error) []error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		return several.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }
 
 // checkDesired tells what is wrong with sources as they are written.

@@ -118,8 +118,10 @@ func (a *attendant) unwell() bool {
 	}
 	for _, info := range infos {
 		switch info.Status.State {
-		case gaffer.InBackoff, gaffer.InFlapping, gaffer.Failed:
-			return true
+		case gaffer.InBackoff, gaffer.InFlapping, gaffer.Failed, gaffer.Waiting, gaffer.Unhealthy:
+			if !info.Status.Armed {
+				return true
+			}
 		}
 	}
 	return false
@@ -168,14 +170,20 @@ func (a *attendant) Start(ctx context.Context, m *gaffer.Manager) error {
 // nothingLeft tells whether what was to run has failed, or is done, and nothing else is
 // wanted.
 func (a *attendant) nothingLeft() (over bool, said string) {
-	list, err := a.manager.Status(context.Background(), gaffer.All)
+	ctx := context.Background()
+	for range 2 { // who waited for what has just ended has heard of it then
+		if a.manager.Check(ctx) != nil {
+			return false, ""
+		}
+	}
+	list, err := a.manager.Status(ctx, gaffer.All)
 	if err != nil {
 		return false, ""
 	}
 	failed, done := 0, 0
 	for _, st := range list {
 		switch {
-		case st.State == gaffer.Failed:
+		case st.State == gaffer.Failed, st.State == gaffer.Waiting && !st.Armed: // for what will not come
 			failed++
 		case st.State == gaffer.Done:
 			done++

@@ -96,7 +96,22 @@ func choose(templates []gaffer.Template, targets []string) ([]gaffer.Template, e
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	addNeeded(templates, chosen)
 	return slices.DeleteFunc(templates, func(t gaffer.Template) bool { return !chosen[t.Name] }), nil
+}
+
+// addNeeded chooses what the chosen ones depend on, too.
+func addNeeded(templates []gaffer.Template, chosen map[string]bool) {
+	for more := true; more; {
+		more = false
+		for _, t := range templates {
+			for name := range t.DependsOn {
+				if chosen[t.Name] && !chosen[name] {
+					chosen[name], more = true, true
+				}
+			}
+		}
+	}
 }
 
 // completeNames completes the names of templates, and what is on each.

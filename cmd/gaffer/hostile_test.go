@@ -82,7 +82,7 @@ func TestNothingTheDaemonSaysReachesATerminalAsAnOrder(t *testing.T) {
 	t.Setenv("CLICOLOR_FORCE", "")
 	host := hostileDaemon(t)
 	for _, args := range []string{
-		"ps", "ps --no-stats", "status", "status web", "logs web", "events web", "stats web", "stats --tree web", "groups", "webhooks", "forwards", "keys", "keys add x",
+		"ps", "ps --no-stats", "status", "status web", "logs web", "events web", "stats web", "stats --tree web", "groups", "graph", "webhooks", "forwards", "keys", "keys add x",
 		"start web", "stop web", "stop web.1", "remove web", "version -v", "config show --origin",
 	} {
 		var out, errs bytes.Buffer

@@ -106,6 +106,13 @@ func (f *loadFlags) application(cmd *cobra.Command) (gaffer.Desired, error) {
 			errs = append(errs, fmt.Errorf("template %s: %w: it is in a group already, and group %s can't have another in it", t.Name, gaffer.ErrInvalid, app))
 		}
 		t.Name = app + ":" + t.Name
+		needs := make(map[string]gaffer.Condition, len(t.DependsOn))
+		for name, condition := range t.DependsOn {
+			needs[app+":"+name] = condition
+		}
+		if len(needs) > 0 {
+			t.DependsOn = needs
+		}
 		d.Templates = append(d.Templates, t)
 	}
 	return d, errors.Join(errs...)
