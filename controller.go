@@ -30,6 +30,9 @@ type Controller interface {
 	Stop(ctx context.Context, target Target) error
 	// Restart replaces processes: ids change, slots stay. It waits for the new ones.
 	Restart(ctx context.Context, target Target, how RestartMode) error
+	// Undo goes back to the template before the latest update, by an update. ErrConflict:
+	// there was none.
+	Undo(ctx context.Context, target Target) error
 	// Scale changes the wanted number and returns the new one of each template,
 	// by name. It never goes below 0.
 	Scale(ctx context.Context, target Target, change Change) (map[string]int, error)
@@ -136,9 +139,11 @@ type Status struct {
 	Restarts     int    `json:"restarts"`      // crashes that were replaced, over all slots
 	// Armed says that nothing is to run just now: it waits for its time, or for the first
 	// connection, as it should.
-	Armed     bool      `json:"armed,omitempty"`
-	Reason    string    `json:"reason,omitempty"`
-	Processes []Process `json:"processes"`
+	Armed  bool   `json:"armed,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Rollout is how the latest rollout goes, or went; nil: there was none.
+	Rollout   *RolloutStatus `json:"rollout,omitempty"`
+	Processes []Process      `json:"processes"`
 }
 
 // Process is how one slot of a template is: its process, or what keeps it empty.

@@ -18,6 +18,8 @@ const (
 	KindReap      Kind = "reap"      // a surplus or replaced process was told to stop
 	KindStopPID   Kind = "stop_pid"  // a process was told to stop
 	KindExit      Kind = "exit"      // a process ended
+	KindRollout   Kind = "rollout"   // processes begin to be replaced a few at a time, or all have been
+	KindRollback  Kind = "rollback"  // a rollout was stopped, since what is new does not become ready
 	KindReady     Kind = "ready"     // a process is ready, of which that is asked
 	KindUnready   Kind = "unready"   // a process was not ready in time, or is not any more
 	KindHealthy   Kind = "healthy"   // a process does well, of which that is asked
@@ -33,7 +35,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindUpdate, KindDelete, KindStart, KindStop, KindRestart,
-		KindSpawn, KindReady, KindUnready, KindHealthy, KindUnhealthy, KindReap, KindStopPID, KindExit, KindBackoff, KindFlap, KindFail, KindGap, KindAudit,
+		KindSpawn, KindRollout, KindRollback, KindReady, KindUnready, KindHealthy, KindUnhealthy, KindReap, KindStopPID, KindExit, KindBackoff, KindFlap, KindFail, KindGap, KindAudit,
 	}
 }
 

@@ -218,16 +218,22 @@ func (k *keeper) carryOn() outcome {
 	if k.gaveUp != "" {
 		k.intent, k.why, k.reason = failed, "failed", k.gaveUp
 	}
+	var good *recipe
 	for _, s := range k.slots {
 		for _, p := range s.processes() {
-			if !p.recipe.sameProcess(k.recipe) {
+			switch {
+			case p.recipe.sameProcess(k.recipe):
+			case k.recipe.Rollout != nil:
+				good = p.recipe
+			default:
 				k.leave(p, KindReap, "updated")
 			}
 		}
-		if s.old != nil {
-			k.leave(s.old, KindReap, "restarted")
+		if s.old != nil && (s.current == nil || s.current.ready) && k.recipe.Rollout == nil {
+			k.leave(s.old, KindReap, "restarted") // else when the new one is ready
 		}
 	}
+	k.resumeRollout(good)
 	return outcome{until: k.settled, tried: k.tried}
 }
 

@@ -25,6 +25,7 @@ type keeper struct {
 	count      int  // the wanted number of processes
 	why        string
 	restarting *restarting // what a restart still has to do
+	previous   *recipe     // what it was before the latest update
 	gate       gate        // what it waits for before anything is started
 	removing   bool
 	closing    bool // the manager stops: nothing is started any more
@@ -37,12 +38,13 @@ type keeper struct {
 	gaps       int     // slots without a current process
 	cut        int     // no process from this slot on is left untold to stop
 	flaps      flapping
-	pauseUntil time.Time // while it flaps: when the slots are filled again
-	resumedAt  time.Time // when the last such pause ended
-	reason     string    // why it failed
-	gaveUp     string    // why it had failed when the manager before ended
-	detaching  int       // detached processes that are being started
-	ended      bool      // removed, and nothing is left of it
+	pauseUntil time.Time      // while it flaps: when the slots are filled again
+	resumedAt  time.Time      // when the last such pause ended
+	reason     string         // why it failed
+	rollout    *RolloutStatus // how the latest one goes, or went
+	gaveUp     string         // why it had failed when the manager before ended
+	detaching  int            // detached processes that are being started
+	ended      bool           // removed, and nothing is left of it
 
 	known   known       // what the Store was told
 	timer   *time.Timer // wakes reconcile at the next time that something is due
@@ -63,7 +65,8 @@ const (
 type restarting struct {
 	before uint64 // processes with an id up to this one are to be replaced
 	how    RestartMode
-	err    error // why it was given up
+	roll   *rolling // nil: it goes from slot to slot
+	err    error    // why it was given up
 }
 
 // waiter waits for something to be true of a keeper.
@@ -145,6 +148,12 @@ func (k *keeper) empty() {
 func (k *keeper) restart() {
 	r := k.restarting
 	if r == nil {
+		return
+	}
+	if r.roll != nil {
+		if k.goOn(r, time.Now()) {
+			k.rolledOut(r)
+		}
 		return
 	}
 	for i := 0; i < min(k.size(), len(k.slots)); i++ {
@@ -247,7 +256,10 @@ func (k *keeper) launchFailed(p *process, err error) {
 		return
 	}
 	reason := launchError(err)
-	if r := k.restarting; r != nil {
+	if k.rolloutOf(p) != nil {
+		k.rolloutFailed(p.name() + " " + reason)
+	}
+	if r := k.restarting; r != nil && r.roll == nil {
 		r.err = fmt.Errorf("%s: %s; the restart was given up", p.name(), reason)
 		k.restarting = nil
 	}
@@ -353,7 +365,14 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	case replaced, asked && !k.failedItself(s, p):
 		k.publishIn(s, p, Event{Kind: KindExit, Exit: exit})
 		return
-	case k.rests(s, p, exit):
+	case k.rolloutOf(p) != nil:
+		k.rolloutFailed(fmt.Sprintf("%s: %s", p.name(), p.whyFailed(exit)))
+		if s.current != nil { // the old one goes on
+			k.publishIn(s, p, Event{Kind: KindExit, Exit: exit})
+			return
+		}
+	}
+	if k.rests(s, p, exit) {
 		return
 	}
 	k.crashed(s, p, exit)
@@ -494,7 +513,7 @@ func (k *keeper) due() time.Time {
 	if k.size() == 0 {
 		return time.Time{}
 	}
-	due := sooner(k.expiry(), k.gate.again)
+	due := sooner(sooner(k.expiry(), k.gate.again), k.rolloutDue())
 	if !k.pauseUntil.IsZero() {
 		return sooner(due, k.pauseUntil)
 	}

@@ -152,7 +152,7 @@ func (k *keeper) becameReady(p *process, how string) {
 		p.since = p.readyAt
 		k.publishOf(p, KindReady, how)
 	}
-	if s.old != nil && s.current == p {
+	if r := k.restarting; s.old != nil && s.current == p && (r == nil || r.roll == nil) {
 		k.leave(s.old, KindReap, "restarted")
 	}
 	k.attend(p)
@@ -169,13 +169,13 @@ func (k *keeper) tooLate(p *process) {
 		message += ": " + p.said
 	}
 	k.publishOf(p, KindUnready, message)
-	p.fault = notReady
+	p.fault, p.said = notReady, message
 	k.leave(p, KindStopPID, why)
 }
 
 // attend begins to look after the health of a process that is ready.
 func (k *keeper) attend(p *process) {
-	h := k.recipe.Health
+	h := p.recipe.Health
 	if h == nil || p.state != Running {
 		return
 	}
@@ -240,7 +240,7 @@ func (k *keeper) becameIll(p *process, why string) {
 		p.health = ill
 		k.publishOf(p, KindUnhealthy, why)
 	}
-	if k.recipe.Health.rule().Action == HealthRestart {
+	if p.recipe.Health.rule().Action == HealthRestart {
 		p.fault = unhealthy
 		k.leave(p, KindReap, "unhealthy")
 	}
@@ -248,7 +248,7 @@ func (k *keeper) becameIll(p *process, why string) {
 
 // silent: the process gave no sign of life in time.
 func (k *keeper) silent(p *process) {
-	if p.leaving() || !k.has(p) || k.recipe.Health == nil || k.recipe.Health.Watchdog == 0 {
+	if p.leaving() || !k.has(p) || p.recipe.Health == nil || p.recipe.Health.Watchdog == 0 {
 		return
 	}
 	k.becameIll(p, "no sign of life for "+p.every.String())
@@ -275,17 +275,17 @@ func (k *keeper) rewatch() {
 			}
 			p.unwatch()
 			p.fails, p.passes = 0, 0
-			if p.ready {
-				if k.recipe.Health == nil {
-					p.health = unknown
-				}
-				k.attend(p)
+			next := *p.recipe
+			next.Ready, next.Health = k.recipe.Ready, k.recipe.Health
+			p.recipe = &next
+			if !p.ready {
+				k.began(p)
 				continue
 			}
-			next := *p.recipe
-			next.Ready = k.recipe.Ready
-			p.recipe = &next
-			k.began(p)
+			if next.Health == nil {
+				p.health = unknown
+			}
+			k.attend(p)
 		}
 	}
 }
@@ -325,7 +325,7 @@ func (k *keeper) notified(p *process, vars map[string]string) {
 	case "1":
 		k.signOfLife(p)
 	case "trigger":
-		if p.every > 0 && !p.leaving() && k.recipe.Health != nil {
+		if p.every > 0 && !p.leaving() && p.recipe.Health != nil {
 			k.becameIll(p, "it says so itself")
 		}
 	}
@@ -387,4 +387,12 @@ func (p *process) shown() State {
 		return Unhealthy
 	}
 	return Running
+}
+
+// whyFailed is why a process has failed, in words.
+func (p *process) whyFailed(exit *Exit) string {
+	if p.fault == notReady && p.said != "" {
+		return p.said
+	}
+	return exit.Reason
 }

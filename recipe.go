@@ -418,7 +418,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		t.GracefulTimeout, t.StopSignal = nil, 0
 		t.Restart, t.SuccessExitCodes, t.MaxRuntime = "", nil, 0
 		t.Ready, t.Health = t.channels()
-		t.DependsOn, t.OnLoss = nil, ""
+		t.DependsOn, t.OnLoss, t.Rollout = nil, "", nil
 		if t.Logs.inMemory() {
 			t.Logs = &LogFiles{To: LogsToMemory}
 		} else {

@@ -125,11 +125,10 @@ func (k *keeper) restartAll(how RestartMode, exact bool) (outcome, error) {
 		k.begin()
 		return outcome{until: k.settled}, nil
 	}
-	r := k.replaceSlots(how)
-	return outcome{
-		until: func() bool { return k.restarting != r && k.settled() },
-		err:   func() error { return r.err },
-	}, nil
+	if k.recipe.Rollout != nil && k.live > 0 {
+		return k.follow(k.roll(nil, k.previous)), nil
+	}
+	return k.follow(k.replaceSlots(how)), nil
 }
 
 // replaceSlots has all processes replaced, slot after slot.
@@ -192,14 +191,10 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 	if err := checkPorts(r.Name, r.Port, count); err != nil {
 		return outcome{}, err
 	}
-	k.recipe, k.count = r, count
-	if !reflect.DeepEqual(was.DependsOn, r.DependsOn) {
-		k.m.mu.Lock()
-		k.m.learn(k, r.DependsOn)
-		k.m.mu.Unlock()
-	}
 	same := was.sameProcess(r)
-	k.reconsider()
+	before := k.previous
+	k.setRecipe(r)
+	k.previous, k.count = was, count
 	message := ""
 	switch {
 	case k.intent != up || k.live == 0:
@@ -209,23 +204,47 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 		message = replacing
 	}
 	k.publish(Event{Kind: KindUpdate, Message: message})
+	switch {
+	case same:
+		return outcome{until: func() bool { return k.settled() && k.fits() }}, nil
+	case r.Detach && k.intent == up:
+		k.replaceAll("updated")
+		return k.detach(), nil
+	case r.Rollout != nil && k.intent == up && k.live > 0 && !was.Detach:
+		return k.follow(k.roll(was, before)), nil
+	}
+	last := k.m.lastID()
+	k.replaceAll("updated")
+	k.flaps, k.pauseUntil, k.resumedAt = flapping{}, time.Time{}, time.Time{}
+	without := k.without(last)
+	return outcome{until: func() bool { return without() && k.settled() && k.fits() }}, nil
+}
+
+// setRecipe has the template be another one from now on, for all but what its processes
+// depend on.
+func (k *keeper) setRecipe(r *recipe) {
+	was := k.recipe
+	k.recipe = r
+	if !reflect.DeepEqual(was.DependsOn, r.DependsOn) {
+		k.m.mu.Lock()
+		k.m.learn(k, r.DependsOn)
+		k.m.mu.Unlock()
+	}
+	k.reconsider()
 	if logs := k.m.opts.Logs; logs != nil && !reflect.DeepEqual(was.Logs, r.Logs) {
 		logs.Bound(k.name, r.Logs)
 	}
-	if !reflect.DeepEqual(was.Ready, r.Ready) || !reflect.DeepEqual(was.Health, r.Health) {
+	if (!reflect.DeepEqual(was.Ready, r.Ready) || !reflect.DeepEqual(was.Health, r.Health)) && was.sameProcess(r) {
 		k.rewatch()
 	}
-	before := uint64(0)
-	if !same {
-		before = k.m.lastID()
-		k.replaceAll("updated")
-		k.flaps, k.pauseUntil, k.resumedAt = flapping{}, time.Time{}, time.Time{}
+}
+
+// follow waits for the end of a restart.
+func (k *keeper) follow(r *restarting) outcome {
+	return outcome{
+		until: func() bool { return k.restarting != r && !k.goesBack() && k.settled() },
+		err:   func() error { return r.err },
 	}
-	if r.Detach && !same && k.intent == up {
-		return k.detach(), nil
-	}
-	without := k.without(before)
-	return outcome{until: func() bool { return without() && k.settled() && k.fits() }}, nil
 }
 
 // priority asks for the template's priority.

@@ -65,6 +65,9 @@ type Template struct {
 	// OnLoss is what becomes of its processes when not one is left of those it depends on
 	// for which the condition holds. Default "ignore".
 	OnLoss LossAction `json:"on_loss,omitempty" toml:"on_loss,omitempty"`
+	// Rollout says how processes are replaced. Default: one after the other, each stopped
+	// before its successor is started.
+	Rollout *Rollout `json:"rollout,omitempty" toml:"rollout,omitempty"`
 	// Ready says how it is known that a process is ready. Default: it is once it runs.
 	Ready *Ready `json:"ready,omitempty" toml:"ready,omitempty"`
 	// Health says how it is known that one still does well. Default: nothing is asked.

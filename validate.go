@@ -48,6 +48,7 @@ func (t *Template) Validate() error {
 	t.validatePolicy(&f)
 	t.validateProbes(&f)
 	t.validateDepends(&f)
+	t.Rollout.validate(&f, t)
 	t.validateRules(&f)
 	return errors.Join(f...)
 }

@@ -10,6 +10,8 @@ type Wanted struct {
 	Template Template `json:"template"`
 	Active   bool     `json:"active"` // it should run
 	Count    int      `json:"count"`  // how many should, while it is active
+	// Previous is what the template was before its latest update; nil: it was never updated.
+	Previous *Template `json:"previous,omitempty"`
 }
 
 // Store keeps what is wanted, so that it outlives the manager.
@@ -49,6 +51,9 @@ func (k *keeper) unkept() *Kept {
 	kept := &Kept{Name: k.name, Version: k.m.version.Add(1)}
 	if !k.removing {
 		kept.Wanted = &Wanted{Template: k.recipe.clone(), Active: now.active, Count: k.count}
+		if k.previous != nil {
+			kept.Wanted.Previous = new(k.previous.clone())
+		}
 	}
 	return kept
 }
@@ -103,8 +108,13 @@ func (m *Manager) Restore(ctx context.Context, w Wanted) error {
 	if err := checkPorts(r.Name, r.Port, w.Count); err != nil {
 		return err
 	}
+	var previous *recipe
+	if w.Previous != nil {
+		// What is of no use any more is nothing to go back to.
+		previous, _ = looseRecipe(*w.Previous, m.env, m.instance)
+	}
 	return m.add(ctx, r, func(k *keeper) bool {
-		k.wanted, k.count = w.Active, w.Count
+		k.wanted, k.count, k.previous = w.Active, w.Count, previous
 		k.known = known{recipe: r, active: w.Active, count: w.Count}
 		return k.recall(m.opts.Resume) && m.opts.Resume
 	})

@@ -198,6 +198,8 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	a.ask("signal", "/v1/processes/web/signal", `{"signal":"NOPE"}`, 422)
 	a.ask("restart", "/v1/processes/web/restart?wait=20s", `{"mode":"overlap"}`, 200)
 	a.ask("restart", "/v1/processes/web/restart", `{"mode":"sideways"}`, 422)
+	a.ask("undo", "/v1/processes/web/undo?wait=20s", "", 200)
+	a.ask("undo", "/v1/processes/web/undo?wait=20s", "", 200)
 	a.ask("stop", "/v1/processes/web/stop?wait=20s", ``, 200)
 	a.ask("start", "/v1/processes/web/start?wait=20s", `{}`, 200)
 	a.ask("start", "/v1/processes/web/start?wait=20s", `{"mode":"x"}`, 422)

@@ -36,6 +36,14 @@ func appendStatus(b []byte, s *gaffer.Status) []byte {
 	if s.Reason != "" {
 		b = appendText(append(b, `,"reason":`...), s.Reason)
 	}
+	if s.Rollout != nil {
+		b = append(b, `,"rollout":`...)
+		rollout, err := json.Marshal(s.Rollout)
+		if err != nil {
+			rollout = []byte("null")
+		}
+		b = append(b, rollout...)
+	}
 	b = append(b, `,"processes":[`...)
 	for i := range s.Processes {
 		if i > 0 {

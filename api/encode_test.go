@@ -53,7 +53,7 @@ func TestStatusesHaveTheFieldsThatAreEncoded(t *testing.T) {
 	for _, c := range []struct {
 		of     any
 		fields int
-	}{{gaffer.Status{}, 10}, {gaffer.Process{}, 10}} {
+	}{{gaffer.Status{}, 11}, {gaffer.Process{}, 10}} {
 		if n := reflect.TypeOf(c.of).NumField(); n != c.fields {
 			t.Errorf("%T has %d fields, of which %d are encoded", c.of, n, c.fields)
 		}

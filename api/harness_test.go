@@ -82,6 +82,7 @@ func (refusing) Update(context.Context, gaffer.Template) error                  
 func (refusing) Remove(context.Context, gaffer.Target) error                      { return errAsked }
 func (refusing) Start(context.Context, gaffer.Target) error                       { return errAsked }
 func (refusing) Stop(context.Context, gaffer.Target) error                        { return errAsked }
+func (refusing) Undo(context.Context, gaffer.Target) error                        { return errAsked }
 func (refusing) Restart(context.Context, gaffer.Target, gaffer.RestartMode) error { return errAsked }
 func (refusing) Signal(context.Context, gaffer.Target, gaffer.Signal) error       { return errAsked }
 func (refusing) Write(context.Context, gaffer.Target, string, []byte) error       { return errAsked }

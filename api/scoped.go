@@ -117,6 +117,13 @@ func (s *scoped) Restart(ctx context.Context, t gaffer.Target, how gaffer.Restar
 	return s.Controller.Restart(ctx, t, how)
 }
 
+func (s *scoped) Undo(ctx context.Context, t gaffer.Target) error {
+	if err := s.wholly(ctx, t); err != nil {
+		return err
+	}
+	return s.Controller.Undo(ctx, t)
+}
+
 func (s *scoped) Scale(ctx context.Context, t gaffer.Target, change gaffer.Change) (map[string]int, error) {
 	if err := s.wholly(ctx, t); err != nil {
 		return nil, err

@@ -59,6 +59,7 @@ func verbRoutes() []route {
 		verb("start", "Make templates wanted and start their processes", Nothing{}, true, start),
 		verb("stop", "Stop templates, or one process, which is then replaced", Nothing{}, true, stop),
 		verb("restart", "Replace processes", RestartRequest{}, true, restart),
+		verb("undo", "Go back to the template before the latest update", Nothing{}, true, undo),
 		verb("signal", "Send a signal", SignalRequest{}, false, signal),
 		verb("scale", "Change the wanted number of processes", ScaleRequest{}, false, scale),
 	}
@@ -81,6 +82,10 @@ func restart(c *call) error {
 		}
 		return c.c.Restart(c.patience, t, mode)
 	})
+}
+
+func undo(c *call) error {
+	return c.verb(&Nothing{}, func(t gaffer.Target) error { return c.c.Undo(c.patience, t) })
 }
 
 func signal(c *call) error {

@@ -58,6 +58,11 @@ func (c *Client) Restart(ctx context.Context, target gaffer.Target, how gaffer.R
 	return c.verb(ctx, target, call{path: "/restart", body: body})
 }
 
+// Undo implements gaffer.Controller.
+func (c *Client) Undo(ctx context.Context, target gaffer.Target) error {
+	return c.verb(ctx, target, call{path: "/undo"})
+}
+
 // Signal implements gaffer.Controller.
 func (c *Client) Signal(ctx context.Context, target gaffer.Target, sig gaffer.Signal) error {
 	return c.verb(ctx, target, call{path: "/signal", body: map[string]gaffer.Signal{"signal": sig}})

@@ -72,6 +72,13 @@ window = "1m"
 retry_in = 7
 max_retry = -1
 
+[process.web.rollout]
+order = "start-first"
+max_surge = 2
+max_unavailable = 1
+drain = "5s"
+timeout = "1h"
+
 [process.web.depends_on]
 db = "ready"
 "jobs:mail" = "started"
@@ -129,6 +136,9 @@ cmd = "mail"
 		NumProcesses: new(2), Priority: -1, Start: new(false),
 		RedirectOutput: []string{"out", "out"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: d(2500 * time.Millisecond), StopSignal: 2, Port: 3000,
+		Rollout: &gaffer.Rollout{
+			Order: "start-first", MaxSurge: new(2), MaxUnavailable: new(1), Drain: gaffer.Duration(5 * time.Second), Timeout: gaffer.Duration(time.Hour),
+		},
 		DependsOn: map[string]gaffer.Condition{"db": gaffer.DependsReady, "jobs:mail": gaffer.DependsStarted}, OnLoss: gaffer.LossRestart,
 		Ready: &gaffer.Ready{Output: "^ready$", Timeout: d(20 * time.Second)},
 		Health: &gaffer.Health{

@@ -17,6 +17,8 @@ var crashCases = []aCase{
 	{"TheUnhealthyIsToldOf", unhealthyIsTold},
 	{"ADependentWaits", dependentWaits},
 	{"ATemplateThatIsNeededStays", neededStays},
+	{"ABrokenVersionIsRolledBack", rolledBack},
+	{"AnUpdateIsUndone", undone},
 }
 
 func crashesWait(b *bench) {
@@ -161,4 +163,43 @@ func neededStays(b *bench) {
 
 func needs(name string, c gaffer.Condition) func(*gaffer.Template) {
 	return func(t *gaffer.Template) { t.DependsOn = map[string]gaffer.Condition{name: c} }
+}
+
+func rolledBack(b *bench) {
+	rolling := func(t *gaffer.Template) { t.Rollout, t.Ready = &gaffer.Rollout{}, &gaffer.Ready{Output: "^ready$"} }
+	const good = "echo ready; " + sleeps
+	events := b.events("web", gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindRollout, gaffer.KindRollback}})
+	b.add("web", good, numprocesses(2), rolling)
+	before := b.ids("web")
+	b.ok(b.c.Restart(b.ctx, "web", gaffer.StopFirst))
+	b.await(events, gaffer.KindRollout)
+	if st := b.status("web"); st.Rollout == nil || st.Rollout.State != gaffer.RolloutDone || st.Rollout.Done != 2 || st.Rollout.Total != 2 {
+		b.Errorf("rollout %+v", st.Rollout)
+	}
+	after := b.ids("web")
+	if after[0] <= before[1] || after[1] <= before[1] {
+		b.Errorf("ids %v, before %v", after, before)
+	}
+	if err := b.c.Update(b.ctx, script("web", "exit 3", numprocesses(2), rolling)); err == nil || !strings.Contains(err.Error(), "rolled back") {
+		b.Errorf("error %v", err)
+	}
+	b.await(events, gaffer.KindRollback)
+	equal(b, "ids", b.ids("web"), after)
+	b.wantRunning("web", 2)
+	if st := b.status("web"); st.Rollout == nil || st.Rollout.State != gaffer.RolloutRolledBack || !strings.Contains(st.Rollout.Reason, "exit status 3") {
+		b.Errorf("rollout %+v", st.Rollout)
+	}
+}
+
+func undone(b *bench) {
+	b.add("web", sleeps)
+	b.is(b.c.Undo(b.ctx, "web"), gaffer.ErrConflict)
+	b.is(b.c.Undo(b.ctx, "nobody"), gaffer.ErrNotFound)
+	b.ok(b.c.Update(b.ctx, script("web", sleeps, func(t *gaffer.Template) { t.Env = map[string]string{"NEW": "1"} })))
+	b.ok(b.c.Undo(b.ctx, "web"))
+	list, err := b.c.List(b.ctx, "web")
+	b.ok(err)
+	if list[0].Template.Env != nil || list[0].Status.Running != 1 {
+		b.Errorf("template %+v, status %+v", list[0].Template, list[0].Status)
+	}
 }

@@ -120,7 +120,8 @@ func templatesComeBack(b *bench) {
 		RedirectOutput: []string{"log", "log"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: new(gaffer.Duration(1500 * time.Millisecond)), StopSignal: 2, Port: 8000,
 		DependsOn: map[string]gaffer.Condition{"quiet": gaffer.DependsReady}, OnLoss: gaffer.LossStop,
-		Ready: &gaffer.Ready{HTTP: "http://127.0.0.1:$PORT/"},
+		Rollout: &gaffer.Rollout{MaxSurge: new(2), MaxUnavailable: new(1), Order: "start-first", Drain: second, Timeout: second},
+		Ready:   &gaffer.Ready{HTTP: "http://127.0.0.1:$PORT/"},
 		Health: &gaffer.Health{
 			TCP: "127.0.0.1:80", Interval: second, Timeout: second, Failures: 2, Successes: 3, StartPeriod: second, Action: "tell",
 		},

@@ -56,7 +56,7 @@ func (s *State) note(k gaffer.Kept) {
 	}
 	forced := k.Wanted.Template
 	forced.Files = nil // they are this process's
-	r.Template, r.Active, r.Count = &forced, k.Wanted.Active, k.Wanted.Count
+	r.Template, r.Active, r.Count, r.Previous = &forced, k.Wanted.Active, k.Wanted.Count, k.Wanted.Previous
 	if d, ok := s.coming[k.Name]; ok && sameTemplate(d.forced, r.Template) {
 		r.Source, r.File = d.source, d.file
 	}

@@ -27,6 +27,8 @@ type record struct {
 	Template *gaffer.Template
 	Active   bool
 	Count    int
+	// Previous is what the template was before its latest update, nil if there was none.
+	Previous *gaffer.Template
 }
 
 // recordText is a record in JSON. A template that is as its source says is in it
@@ -38,10 +40,11 @@ type recordText struct {
 	Template *gaffer.Template `json:"template,omitempty"`
 	Active   bool             `json:"active"`
 	Count    int              `json:"count"`
+	Previous *gaffer.Template `json:"previous,omitempty"`
 }
 
 func (r *record) encode() ([]byte, error) {
-	text := recordText{Order: r.Order, Source: r.Source, File: r.File, Active: r.Active, Count: r.Count}
+	text := recordText{Order: r.Order, Source: r.Source, File: r.File, Active: r.Active, Count: r.Count, Previous: r.Previous}
 	if r.File != r.Template {
 		text.Template = r.Template
 	}
@@ -53,7 +56,7 @@ func decodeRecord(name string, b []byte) (*record, error) {
 	if err := json.Unmarshal(b, &text); err != nil {
 		return nil, fmt.Errorf("record of %s: %w", name, err)
 	}
-	r := &record{name: name, Order: text.Order, Source: text.Source, File: text.File, Active: text.Active, Count: text.Count}
+	r := &record{name: name, Order: text.Order, Source: text.Source, File: text.File, Active: text.Active, Count: text.Count, Previous: text.Previous}
 	r.Template = text.Template
 	if r.Template == nil {
 		r.Template = r.File
@@ -120,6 +123,9 @@ func (s *State) replace(r *record) {
 // equal says whether two records of a name are the same as they are written.
 func (r *record) equal(o *record) bool {
 	if r.Order != o.Order || r.Source != o.Source || r.Active != o.Active || r.Count != o.Count || (r.File == nil) != (o.File == nil) {
+		return false
+	}
+	if (r.Previous == nil) != (o.Previous == nil) || r.Previous != nil && !sameTemplate(r.Previous, o.Previous) {
 		return false
 	}
 	return (r.File == nil || sameTemplate(r.File, o.File)) && sameTemplate(r.Template, o.Template)

@@ -56,7 +56,7 @@ func (s *State) restore(ctx context.Context, m restorer, desired []gaffer.Desire
 	}
 	for _, r := range order {
 		active := r.Active && !s.leftAlone(before[r.name], r)
-		err := m.Restore(ctx, gaffer.Wanted{Template: *r.Template, Active: active, Count: r.Count})
+		err := m.Restore(ctx, gaffer.Wanted{Template: *r.Template, Active: active, Count: r.Count, Previous: r.Previous})
 		switch {
 		case errors.Is(err, gaffer.ErrClosed):
 			return err

@@ -7,6 +7,6 @@ func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		newPs(), newStatus(), newLogs(), newEvents(), newStats(), newSend(),
 		newStart(), newStop(), newRestart(), newScale(), newSignal(),
-		newAdd(), newUpdate(), newRemove(), newGroups(), newGraph(), newKeys(), newWebhooks(), newForwards(),
+		newAdd(), newUpdate(), newRemove(), newGroups(), newGraph(), newRollout(), newKeys(), newWebhooks(), newForwards(),
 	}
 }

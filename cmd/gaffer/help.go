@@ -24,7 +24,7 @@ var sections = []section{
 	{"Without a daemon", []string{"up", "run"}},
 	{"What runs", []string{"ps", "status", "logs", "events", "stats", "send"}},
 	{"Control", []string{"start", "stop", "restart", "scale", "signal"}},
-	{"Templates", []string{"add", "update", "remove", "groups", "graph", "plan", "apply", "reload", "load", "unload", "config", "export"}},
+	{"Templates", []string{"add", "update", "remove", "groups", "graph", "rollout", "plan", "apply", "reload", "load", "unload", "config", "export"}},
 	{"The daemon", []string{"daemon", "enable", "disable", "keys", "webhooks", "forwards", "version", "completion", "help"}},
 }
 

@@ -150,7 +150,8 @@ func TestEachFieldCanBeUnset(t *testing.T) {
 	full, err := templateOf(t, gaffer.Template{Name: "web", Cmd: "x", Args: gaffer.Args{"a"}, Env: map[string]string{"A": "1"}},
 		"--env-file", "/a", "--os-env=false", "--uid", "0", "--gid", "0", "--shell", "--start=false", "-c", "2", "--priority", "1", "--flapping", "on",
 		"--backoff", "on", "--redirect-output", "a", "--custom-streams", "b", "--graceful-timeout", "1s", "--stop-signal", "hup", "--port", "80",
-		"--redirect-input", "--detach", "--cwd", "/", "--logs", "max_files=3")
+		"--redirect-input", "--detach", "--cwd", "/", "--logs", "max_files=3", "--restart", "never", "--success-exit-codes", "0,3", "--max-runtime", "1h",
+		"--depends-on", "db=ready", "--on-loss", "stop", "--rollout", "max_surge=2", "--ready", "tcp=a:1", "--health", "tcp=a:1")
 	if err != nil {
 		t.Fatal(err)
 	}

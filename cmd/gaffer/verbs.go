@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,6 +151,9 @@ func (v *verb) report(ctx context.Context, cmd *cobra.Command, c *client.Client,
 		return err
 	}
 	if v.truth {
+		if late && slices.ContainsFunc(all, func(st gaffer.Status) bool { return st.State == gaffer.Starting }) {
+			return statusError(exitDegraded) // it runs, but is not ready
+		}
 		if err := verdict(all, targets...); err != nil {
 			return err
 		}
