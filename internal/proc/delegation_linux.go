@@ -262,6 +262,9 @@ func (l *leaf) oomKills() int {
 // limitedLeaf makes the cgroup of a process with limits that need one, and returns the
 // spec with its place; nil where none is needed.
 func limitedLeaf(spec *Spec) (*Spec, *leaf, error) {
+	if spec.Limits != nil && spec.Limits.Cgroup != "" {
+		return spec, &leaf{dir: spec.Limits.Cgroup, limited: true}, nil
+	}
 	if !spec.Limits.grouped() {
 		return spec, nil, nil
 	}

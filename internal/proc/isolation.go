@@ -23,8 +23,8 @@ type Limits struct {
 	CPU    uint64 // microseconds of processor time in each 100 ms
 	Pids   uint64
 
-	// Cgroup is the directory in which Memory, CPU and Pids are written already. The
-	// host makes it.
+	// Cgroup is the directory of the process's own cgroup, which goes with it. "": the
+	// host makes one, with Memory, CPU and Pids, if these are given.
 	Cgroup string
 
 	NoNewPrivs bool
