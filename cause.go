@@ -25,7 +25,21 @@ func (m *Manager) memoryShort() bool {
 // killedByKernel says of a process that ended by a SIGKILL which gaffer did not
 // send whether that was for want of memory.
 func (p *process) killedByKernel(e proc.Exit) bool {
-	return e.Signal == syscall.SIGKILL && p.why == "" && p.killed == "" && p.k.m.memoryShort()
+	if e.Signal != syscall.SIGKILL || p.why != "" || p.killed != "" {
+		return false
+	}
+	if e.Grouped && p.recipe.Limits != nil && p.recipe.Limits.Memory > 0 {
+		return e.OutOfMemory > 0 // which the kernel counts for each cgroup
+	}
+	return p.k.m.memoryShort()
+}
+
+// outOfMemory says of a process that was killed for want of memory how that is known.
+func (p *process) outOfMemory(e proc.Exit) string {
+	if e.OutOfMemory > 0 && p.recipe.Limits != nil {
+		return fmt.Sprintf("out of memory (limits.memory is %s)", p.recipe.Limits.Memory)
+	}
+	return "out of memory (the kernel has killed something for want of it)"
 }
 
 // lastLines is how many of the last lines are searched for what went wrong.

@@ -139,6 +139,8 @@ type Status struct {
 	Armed     bool      `json:"armed,omitempty"`
 	Reason    string    `json:"reason,omitempty"`
 	Processes []Process `json:"processes"`
+	// Limits are those of the template, and what makes each hold.
+	Limits []LimitStatus `json:"limits,omitempty"`
 }
 
 // Process is how one slot of a template is: its process, or what keeps it empty.

@@ -113,6 +113,7 @@ func (m *Manager) adopt(ctx context.Context, h *proc.Held) error {
 		_, _ = hex.Decode(r.envSum[:], []byte(n.EnvSum))
 	}
 	h.Token = markName + "=" + r.mark(h.ID)
+	h.Grouped = len(r.Limits.grouped()) > 0
 	if k == nil { // it was being removed
 		if k, _, err = m.register(r); err != nil {
 			return err

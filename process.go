@@ -105,7 +105,10 @@ func (p *process) exit(e proc.Exit) *Exit {
 	case p.killed != "":
 		out.Reason += ", " + p.killed
 	case p.killedByKernel(e):
-		out.Reason += ", out of memory (the kernel has killed something for want of it)"
+		out.Reason += ", " + p.outOfMemory(e)
+	case e.OutOfMemory > 0:
+		out.Reason += fmt.Sprintf("; the kernel has killed %s of it for want of memory (limits.memory is %s)",
+			plural(e.OutOfMemory, "process", "processes"), p.recipe.Limits.Memory)
 	}
 	if e.Leftover > 0 {
 		out.Reason += fmt.Sprintf("; killed %s it had left behind", plural(e.Leftover, "process", "processes"))

@@ -58,6 +58,7 @@ type recipe struct {
 	labels   []string          // by stream number; "" is not captured, or merged
 	envSum   [32]byte          // of what is in env_files
 
+	bounds     bounds
 	unresolved error // why uid or gid could not be looked up; tried again at each start
 }
 
@@ -81,6 +82,7 @@ func looseRecipe(t Template, env *environment, instance string) (*recipe, error)
 	r := &recipe{Template: t.clone(), env: env, instance: instance}
 	r.labels, r.envSum = r.streamLabels(), r.sumEnvFiles()
 	r.unresolved = r.resolveAccount()
+	r.bounds = r.newBounds()
 	return r, nil
 }
 
@@ -115,6 +117,7 @@ func (t *Template) clone() Template {
 	c.Files = slices.Clone(t.Files)
 	c.SuccessExitCodes = slices.Clone(t.SuccessExitCodes)
 	c.DependsOn = maps.Clone(t.DependsOn)
+	c.cloneLimits()
 	return c
 }
 
@@ -177,9 +180,11 @@ func (r *recipe) check() error {
 	}
 	var f faults
 	f.wrap("cwd", checkDir(spec.Dir))
-	if _, err := lookProgram(spec, spec.Args[0], r.env); err != nil {
+	program, err := lookProgram(spec, spec.Args[0], r.env)
+	if err != nil {
 		f.add("cmd", "%v", err)
 	}
+	r.checkLimits(spec, program, &f)
 	return errors.Join(f...)
 }
 
@@ -226,6 +231,9 @@ func (r *recipe) spec(slot int, id uint64) (*proc.Spec, string, error) {
 		Outputs: len(outputs), Merge: r.merges(), Input: r.RedirectInput,
 		Streams: len(r.CustomStreams), Files: r.Files, Detach: r.Detach, Token: markName + "=" + r.mark(id),
 		Notify: r.notifies(), ReadyFD: r.readyFD(),
+	}
+	if field, err := r.limit(spec, lookup); err != nil {
+		return nil, field, err
 	}
 	return spec, "", nil
 }
@@ -395,6 +403,13 @@ func (r *recipe) ready(slot int, id uint64) (*proc.Spec, error) {
 		}
 		r = &again
 	}
+	if r.bounds.lacking != nil { // perhaps it is not any more
+		again := *r
+		if again.bounds = r.newBounds(); again.bounds.lacking != nil {
+			return nil, again.bounds.lacking
+		}
+		r = &again
+	}
 	spec, field, err := r.spec(slot, id)
 	if err != nil {
 		return nil, &FieldError{field, err}
@@ -419,6 +434,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		t.Restart, t.SuccessExitCodes, t.MaxRuntime = "", nil, 0
 		t.Ready, t.Health = t.channels()
 		t.DependsOn, t.OnLoss = nil, ""
+		t.normalLimits()
 		if t.Logs.inMemory() {
 			t.Logs = &LogFiles{To: LogsToMemory}
 		} else {

@@ -48,6 +48,7 @@ func (t *Template) Validate() error {
 	t.validatePolicy(&f)
 	t.validateProbes(&f)
 	t.validateDepends(&f)
+	t.validateLimits(&f)
 	t.validateRules(&f)
 	return errors.Join(f...)
 }

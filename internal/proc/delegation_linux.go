@@ -96,7 +96,7 @@ func (d *delegation) lack(controller string) error {
 		return fmt.Errorf("needs cgroup v2: %w%s", err, hint)
 	}
 	if !slices.Contains(strings.Fields(string(text)), controller) {
-		return fmt.Errorf("needs cgroup v2 with the controller %s, which %s has not%s", controller, d.dir, hint)
+		return fmt.Errorf("needs cgroup v2 with the controller %s, which %s does not have%s", controller, d.dir, hint)
 	}
 	if err := unix.Access(d.dir+"/cgroup.subtree_control", unix.W_OK); err != nil {
 		return fmt.Errorf("needs cgroup v2: %s can't be written: %w%s", d.dir, err, hint)

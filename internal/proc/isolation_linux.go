@@ -22,9 +22,8 @@ const (
 
 const ioprioWhoProcess = 1
 
-// Lacks is what can't be done here of limits, for a program that is started as cred.
-// What it finds out it remembers, but for what may change.
-func (l *Limits) Lacks(cred *Cred) (lacks []Lack) {
+// Lacks is what can't be done here of limits, for this program and what it starts.
+func (l *Limits) Lacks() (lacks []Lack) {
 	lack := func(field string, err error) {
 		if err != nil {
 			lacks = append(lacks, Lack{field, err})

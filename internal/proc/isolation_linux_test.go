@@ -142,7 +142,7 @@ func TestLimitThatMayNotBeRaisedIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := Limits{Rlimits: []Rlimit{{"core", 0, 0}, {"nofile", most + 1, most + 1}}}
-	if lacks := l.Lacks(nil); len(lacks) != 1 || lacks[0].Field != "limits.nofile" || !strings.Contains(lacks[0].Err.Error(), "nr_open") {
+	if lacks := l.Lacks(); len(lacks) != 1 || lacks[0].Field != "limits.nofile" || !strings.Contains(lacks[0].Err.Error(), "nr_open") {
 		t.Errorf("lacking are %v", lacks)
 	}
 	h := newHost(t, Options{engine: engineVfork})
@@ -150,7 +150,7 @@ func TestLimitThatMayNotBeRaisedIsNamed(t *testing.T) {
 	if !errors.Is(err, unix.EPERM) || !strings.HasPrefix(err.Error(), "limits.nofile ") {
 		t.Errorf("got %v", err)
 	}
-	l.Without(l.Lacks(nil))
+	l.Without(l.Lacks())
 	if len(l.Rlimits) != 1 {
 		t.Errorf("left are %+v", l.Rlimits)
 	}
@@ -222,7 +222,7 @@ func TestOrdinaryUserMayNotTakeFromOthers(t *testing.T) {
 	}
 	l := Limits{Nice: new(-20), OOMScoreAdj: new(-1000), IOPrio: ioClassRealtime << ioClassShift, KeepCaps: true, Caps: []int{unix.CAP_CHOWN}, PrivateTmp: true}
 	var fields []string
-	for _, lack := range l.Lacks(nil) {
+	for _, lack := range l.Lacks() {
 		fields = append(fields, lack.Field)
 	}
 	if got := strings.Join(fields, " "); got != "nice ioprio oom_score_adj sandbox.capabilities sandbox.private_tmp" {
@@ -321,7 +321,7 @@ func TestWhoHasNoPrivilegesGetsNone(t *testing.T) {
 	}
 	inIsolation(t, func(t *testing.T, h *Host) {
 		l := Limits{KeepCaps: true}
-		if lacks := l.Lacks(nil); lacks != nil {
+		if lacks := l.Lacks(); lacks != nil {
 			t.Errorf("lacking are %v", lacks)
 		}
 		if got := outputOf(t, h, shell(values).with(l)); !strings.Contains(got, "NoNewPrivs:\t1\n") {

@@ -25,7 +25,7 @@ func (l *Limits) Settle() {}
 var errOnlyLinux = errors.New("gaffer does that on Linux only")
 
 // Lacks is what can't be done here of limits.
-func (l *Limits) Lacks(*Cred) (lacks []Lack) {
+func (l *Limits) Lacks() (lacks []Lack) {
 	for field, wanted := range map[string]bool{
 		"ioprio": l.IOPrio != 0, "cpu_affinity": len(l.CPUs) > 0, "oom_score_adj": l.OOMScoreAdj != nil,
 		"limits.memory": l.Memory > 0, "limits.cpu": l.CPU > 0, "limits.pids": l.Pids > 0,
