@@ -46,7 +46,7 @@ func (k *keeper) guard() {
 	}
 }
 
-// next are the keepers to look at, nil if there is nothing more to do.
+// next are the keepers to look at; without any the goroutine is to end.
 func (g *guard) next() []*keeper {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -66,7 +66,7 @@ func (g *guard) run(m *Manager) {
 			return
 		}
 		keepers := g.next()
-		if keepers == nil {
+		if len(keepers) == 0 {
 			return
 		}
 		if err := weigh(keepers, read); err != nil {
