@@ -92,12 +92,12 @@ func limitsInWords(limits []gaffer.LimitStatus) (holds, missing string) {
 	var on, off []string
 	for _, l := range limits {
 		name := strings.TrimPrefix(strings.TrimPrefix(l.Field, "limits."), "sandbox.")
-		if l.Value != "true" {
-			name += " " + l.Value
-		}
 		if l.Missing != "" {
 			off = append(off, name+": "+l.Missing)
 			continue
+		}
+		if l.Value != "true" {
+			name += " " + l.Value
 		}
 		if l.By != "" && l.By != l.Field {
 			name += " (" + l.By + ")"
