@@ -269,13 +269,13 @@ func parseUmask(text string) (int, error) {
 type bounds struct {
 	limits  *proc.Limits // without paths; nil: there are none
 	inForce []LimitStatus
-	lacking error // FieldErrors of what can't be done, joined
+	missing bool  // something can't be done
+	lacking error // FieldErrors of what can't be done and was not to be left out, joined
 }
 
 // newBounds works out what is set for the processes of a template. It must be valid.
-func (t *Template) newBounds() bounds {
-	l := &proc.Limits{}
-	var b bounds
+func (t *Template) newBounds() *bounds {
+	l, b := &proc.Limits{}, new(bounds)
 	says := func(field, value, by string) {
 		b.inForce = append(b.inForce, LimitStatus{Field: field, Value: value, By: by})
 	}
@@ -379,7 +379,9 @@ func (b *bounds) settle(l *proc.Limits, t *Template) {
 	b.limits = l
 	var left []proc.Lack
 	var f faults
-	for _, lack := range l.Lacks() {
+	lacks := l.Lacks()
+	b.missing = len(lacks) > 0
+	for _, lack := range lacks {
 		best := t.Limits != nil && t.Limits.BestEffort
 		if strings.HasPrefix(lack.Field, "sandbox.") {
 			best = t.Sandbox.BestEffort
@@ -392,7 +394,7 @@ func (b *bounds) settle(l *proc.Limits, t *Template) {
 	}
 	b.lacking = errors.Join(f...)
 	l.Without(left)
-	for _, lack := range left {
+	for _, lack := range lacks {
 		for i := range b.inForce {
 			if s := &b.inForce[i]; s.Field == lack.Field || s.By == proc.ByLandlock && isPaths(lack.Field) {
 				s.By, s.Missing = "", lack.Err.Error()
@@ -413,12 +415,23 @@ func pathsLast(field string) string {
 	return ""
 }
 
+// refreshBounds looks again for what could not be done, before a start.
+func (r *recipe) refreshBounds() error {
+	b := r.bounds.Load()
+	if b.missing {
+		b = r.newBounds()
+		r.bounds.Store(b)
+	}
+	return b.lacking
+}
+
 // limit puts a recipe's limits into a spec. The error comes with the field it is about.
 func (r *recipe) limit(spec *proc.Spec, lookup func(string) (string, bool)) (field string, err error) {
-	if r.bounds.limits == nil {
+	limits := r.bounds.Load().limits
+	if limits == nil {
 		return "", nil
 	}
-	l := *r.bounds.limits
+	l := *limits
 	spec.Limits = &l
 	if !l.Landlock {
 		return "", nil
@@ -450,8 +463,8 @@ func (r *recipe) paths(texts []string, dir string, lookup func(string) (string, 
 // checkLimits tells what is wrong with the limits of a spec that could be started
 // otherwise.
 func (r *recipe) checkLimits(spec *proc.Spec, program string, f *faults) {
-	if r.bounds.lacking != nil {
-		*f = append(*f, r.bounds.lacking)
+	if lacking := r.bounds.Load().lacking; lacking != nil {
+		*f = append(*f, lacking)
 	}
 	l := spec.Limits
 	if l == nil {

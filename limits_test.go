@@ -170,8 +170,8 @@ func TestProgramInTheOldTmpIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.bounds.lacking != nil {
-		t.Skipf("no private /tmp here: %v", r.bounds.lacking)
+	if lacking := r.bounds.Load().lacking; lacking != nil {
+		t.Skipf("no private /tmp here: %v", lacking)
 	}
 	if err := r.check(); err == nil || !strings.Contains(err.Error(), "sandbox.private_tmp: the working directory, /tmp/x, would not be there") {
 		t.Errorf("check: %v", err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -58,7 +59,7 @@ type recipe struct {
 	labels   []string          // by stream number; "" is not captured, or merged
 	envSum   [32]byte          // of what is in env_files
 
-	bounds     bounds
+	bounds     *atomic.Pointer[bounds] // shared by copies: of the latest start
 	unresolved error // why uid or gid could not be looked up; tried again at each start
 }
 
@@ -82,7 +83,8 @@ func looseRecipe(t Template, env *environment, instance string) (*recipe, error)
 	r := &recipe{Template: t.clone(), env: env, instance: instance}
 	r.labels, r.envSum = r.streamLabels(), r.sumEnvFiles()
 	r.unresolved = r.resolveAccount()
-	r.bounds = r.newBounds()
+	r.bounds = new(atomic.Pointer[bounds])
+	r.bounds.Store(r.newBounds())
 	return r, nil
 }
 
@@ -403,12 +405,8 @@ func (r *recipe) ready(slot int, id uint64) (*proc.Spec, error) {
 		}
 		r = &again
 	}
-	if r.bounds.lacking != nil { // perhaps it is not any more
-		again := *r
-		if again.bounds = r.newBounds(); again.bounds.lacking != nil {
-			return nil, again.bounds.lacking
-		}
-		r = &again
+	if err := r.refreshBounds(); err != nil {
+		return nil, err
 	}
 	spec, field, err := r.spec(slot, id)
 	if err != nil {
