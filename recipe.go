@@ -60,7 +60,7 @@ type recipe struct {
 	envSum   [32]byte          // of what is in env_files
 
 	bounds     *atomic.Pointer[bounds] // shared by copies: of the latest start
-	unresolved error // why uid or gid could not be looked up; tried again at each start
+	unresolved error                   // why uid or gid could not be looked up; tried again at each start
 }
 
 // newRecipe checks a template and works it out. The error names the field.

@@ -143,7 +143,7 @@ func TestFlagsChangeOnlyTheirFields(t *testing.T) {
 		Backoff: &gaffer.Backoff{First: new(gaffer.Duration)}, RedirectOutput: []string{}, CustomStreams: []string{"a", "b"},
 		Limits: &gaffer.Limits{NoFile: "65536", Memory: 512 << 20, CPU: 1.5, Core: "unlimited", Pids: 5}, Nice: new(-5), IOPrio: "best-effort:5", CPUAffinity: "0-3,6",
 		Umask: "027", OOMScoreAdj: new(-100), MaxMemory: 1 << 30,
-		Sandbox: &gaffer.Sandbox{NoNewPrivs: true, Capabilities: []string{"chown", "kill"}, ReadPaths: []string{"/a", "/b"}, WritePaths: []string{"/c"}},
+		Sandbox:         &gaffer.Sandbox{NoNewPrivs: true, Capabilities: []string{"chown", "kill"}, ReadPaths: []string{"/a", "/b"}, WritePaths: []string{"/c"}},
 		GracefulTimeout: &half, StopSignal: 1, Port: 80, RedirectInput: true, Cwd: "/a$$b",
 	}
 	if !reflect.DeepEqual(got, want) {

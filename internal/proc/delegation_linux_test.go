@@ -245,3 +245,28 @@ func TestCPUOfACgroupBites(t *testing.T) {
 		}
 	})
 }
+
+func TestCgroupOfAnEarlierProgramsProcessIsFound(t *testing.T) {
+	d := delegated()
+	if d.none != nil {
+		t.Skipf("no cgroup that can be arranged: %v", d.none)
+	}
+	token := fmt.Sprintf("GAFFER_INSTANCE=test-%d.1", os.Getpid())
+	dir := filepath.Join(d.dir, d.leafName(token))
+	if err := unix.Mkdir(dir, 0o755); err != nil {
+		t.Skipf("no cgroup that can be written: %v", err)
+	}
+	t.Cleanup(func() { removeCgroup(dir) })
+	h := newHost(t, Options{})
+	r := start(t, h, shell("echo; exec sleep 1000").with(Limits{Cgroup: dir}))
+	r.awaitText(t, Stdout, "\n")
+	if l := limitedLeafOf(r.process.PID(), token); l == nil || l.dir != dir || !l.limited {
+		t.Errorf("found %+v, want %s", l, dir)
+	}
+	if l := limitedLeafOf(r.process.PID(), "GAFFER_INSTANCE=other.1"); l != nil {
+		t.Errorf("found %+v of somebody else", l)
+	}
+	if l := limitedLeafOf(os.Getpid(), token); l != nil {
+		t.Errorf("found %+v of this program", l)
+	}
+}

@@ -381,8 +381,7 @@ func TestTmpIsPrivate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.Remove(marker.Name())
-	defer marker.Close()
+	t.Cleanup(func() { _, _ = marker.Close(), os.Remove(marker.Name()) })
 	const script = "ls -A /tmp /var/tmp; echo secret > /tmp/gaffer-mine; cat /tmp/gaffer-mine; stat -c %a /tmp"
 	for name, l := range map[string]Limits{"alone": {PrivateTmp: true}, "with paths": {PrivateTmp: true, Landlock: true}} {
 		if l.Landlock && landlockABI() == 0 {

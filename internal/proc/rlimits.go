@@ -21,11 +21,8 @@ var rlimitKinds = map[string]rlimitKind{
 const mostRlimits = 16 // more than there are
 
 type rlimitKind struct {
-	resource int    // the system's number, or noResource
+	resource int    // the system's number; negative: it has none
 	shell    string // the letter that a shell's ulimit has for it; "": none
 	other    string // that of other shells
 	unit     uint64 // what ulimit counts in
 }
-
-// noResource is the number of what the system does not limit.
-const noResource = -1

@@ -4,6 +4,9 @@ package proc
 
 import "golang.org/x/sys/unix"
 
+// noResource is the number of what the system does not limit.
+const noResource = -1
+
 const (
 	rlimitNoFile     = unix.RLIMIT_NOFILE
 	rlimitNProc      = unix.RLIMIT_NPROC
