@@ -125,7 +125,7 @@ func (d *delegation) enable(controllers []string) error {
 			return err
 		}
 	}
-	return os.WriteFile(control, []byte(strings.Join(missing, " ")), 0)
+	return os.WriteFile(control, []byte(strings.Join(missing, " ")), 0o644)
 }
 
 // vacateRounds is how often it is looked again for processes that were started
@@ -145,7 +145,7 @@ func (d *delegation) vacate() error {
 			return nil
 		}
 		for _, pid := range pids {
-			err := os.WriteFile(self+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0)
+			err := os.WriteFile(self+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0o644)
 			if err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("cgroup %s: process %d: %w", self, pid, err)
 			}

@@ -3,6 +3,7 @@ package proc
 import (
 	"os"
 	"syscall"
+	"time"
 )
 
 // startLimited starts a process with limits.
@@ -29,6 +30,9 @@ func (w *waited) startLimited(spec *Spec, files []*os.File) error {
 	}
 	w.release = func(e *Exit) {
 		leaf.kill()
+		for deadline := time.Now().Add(stuckAfter); !leaf.empty() && time.Now().Before(deadline); {
+			time.Sleep(removeAgain)
+		}
 		e.Grouped, e.OutOfMemory = true, leaf.oomKills()
 		removeCgroup(leaf.dir)
 	}
