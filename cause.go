@@ -28,16 +28,27 @@ func (p *process) killedByKernel(e proc.Exit) bool {
 	if e.Signal != syscall.SIGKILL || p.why != "" || p.killed != "" {
 		return false
 	}
-	if e.Grouped && p.recipe.Limits != nil && p.recipe.Limits.Memory > 0 {
-		return e.OutOfMemory > 0 // which the kernel counts for each cgroup
+	switch {
+	case e.OutOfMemory > 0: // which the kernel counts for each cgroup
+		return true
+	case e.Grouped && p.memoryLimit() > 0:
+		return false
 	}
 	return p.k.m.memoryShort()
 }
 
+// memoryLimit is that of its cgroup, 0 if it has none.
+func (p *process) memoryLimit() Size {
+	if p.recipe.Limits == nil {
+		return 0
+	}
+	return p.recipe.Limits.Memory
+}
+
 // outOfMemory says of a process that was killed for want of memory how that is known.
 func (p *process) outOfMemory(e proc.Exit) string {
-	if e.OutOfMemory > 0 && p.recipe.Limits != nil {
-		return fmt.Sprintf("out of memory (limits.memory is %s)", p.recipe.Limits.Memory)
+	if limit := p.memoryLimit(); limit > 0 && e.OutOfMemory > 0 {
+		return fmt.Sprintf("out of memory (limits.memory is %s)", limit)
 	}
 	return "out of memory (the kernel has killed something for want of it)"
 }

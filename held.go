@@ -101,7 +101,7 @@ func (m *Manager) adopt(ctx context.Context, h *proc.Held) error {
 		m.opts.Holder.Adopt(h, nil, &stranger{m: m, id: h.ID})
 		return nil
 	}
-	h.Started = n.Started
+	h.Started, h.Grouped = n.Started, len(n.Template.Limits.grouped()) > 0
 	m.mu.Lock()
 	k := m.keepers[n.Name]
 	m.mu.Unlock()
@@ -113,7 +113,6 @@ func (m *Manager) adopt(ctx context.Context, h *proc.Held) error {
 		_, _ = hex.Decode(r.envSum[:], []byte(n.EnvSum))
 	}
 	h.Token = markName + "=" + r.mark(h.ID)
-	h.Grouped = len(r.Limits.grouped()) > 0
 	if k == nil { // it was being removed
 		if k, _, err = m.register(r); err != nil {
 			return err

@@ -270,12 +270,14 @@ type bounds struct {
 	limits  *proc.Limits // without paths; nil: there are none
 	inForce []LimitStatus
 	missing bool  // something can't be done
+	tried   bool  // what needs a cgroup was arranged
 	lacking error // FieldErrors of what can't be done and was not to be left out, joined
 }
 
 // newBounds works out what is set for the processes of a template. It must be valid.
-func (t *Template) newBounds() *bounds {
-	l, b := &proc.Limits{}, new(bounds)
+// start says that a process is to be started: then the cgroups are arranged for it.
+func (t *Template) newBounds(start bool) *bounds {
+	l, b := &proc.Limits{}, &bounds{tried: start}
 	says := func(field, value, by string) {
 		b.inForce = append(b.inForce, LimitStatus{Field: field, Value: value, By: by})
 	}
@@ -380,6 +382,9 @@ func (b *bounds) settle(l *proc.Limits, t *Template) {
 	var left []proc.Lack
 	var f faults
 	lacks := l.Lacks()
+	if b.tried {
+		lacks = append(lacks, l.Arrange(lacks)...)
+	}
 	b.missing = len(lacks) > 0
 	for _, lack := range lacks {
 		best := t.Limits != nil && t.Limits.BestEffort
@@ -417,21 +422,36 @@ func pathsLast(field string) string {
 
 // refreshBounds looks again for what could not be done, before a start.
 func (r *recipe) refreshBounds() error {
+	if !r.limited() {
+		return nil
+	}
 	b := r.bounds.Load()
-	if b.missing {
-		b = r.newBounds()
+	if b.missing || !b.tried && len(r.Limits.grouped()) > 0 {
+		b = r.newBounds(true)
 		r.bounds.Store(b)
 	}
 	return b.lacking
 }
 
+// limited says whether a template has any of these fields.
+func (t *Template) limited() bool {
+	return t.Limits != nil || t.Sandbox != nil || t.Nice != nil || t.OOMScoreAdj != nil || t.IOPrio != "" || t.CPUAffinity != "" || t.Umask != "" || t.MaxMemory != 0
+}
+
+// limitsInForce are the limits of the template, as they were found at the latest start.
+func (r *recipe) limitsInForce() []LimitStatus {
+	if !r.limited() {
+		return nil
+	}
+	return r.bounds.Load().inForce
+}
+
 // limit puts a recipe's limits into a spec. The error comes with the field it is about.
 func (r *recipe) limit(spec *proc.Spec, lookup func(string) (string, bool)) (field string, err error) {
-	limits := r.bounds.Load().limits
-	if limits == nil {
+	if !r.limited() || r.bounds.Load().limits == nil {
 		return "", nil
 	}
-	l := *limits
+	l := *r.bounds.Load().limits
 	spec.Limits = &l
 	if !l.Landlock {
 		return "", nil
@@ -463,6 +483,9 @@ func (r *recipe) paths(texts []string, dir string, lookup func(string) (string, 
 // checkLimits tells what is wrong with the limits of a spec that could be started
 // otherwise.
 func (r *recipe) checkLimits(spec *proc.Spec, program string, f *faults) {
+	if !r.limited() {
+		return
+	}
 	if lacking := r.bounds.Load().lacking; lacking != nil {
 		*f = append(*f, lacking)
 	}

@@ -59,7 +59,7 @@ type recipe struct {
 	labels   []string          // by stream number; "" is not captured, or merged
 	envSum   [32]byte          // of what is in env_files
 
-	bounds     *atomic.Pointer[bounds] // shared by copies: of the latest start
+	bounds     *atomic.Pointer[bounds] // of the latest start, shared by copies; nil: it has no limits
 	unresolved error                   // why uid or gid could not be looked up; tried again at each start
 }
 
@@ -83,8 +83,10 @@ func looseRecipe(t Template, env *environment, instance string) (*recipe, error)
 	r := &recipe{Template: t.clone(), env: env, instance: instance}
 	r.labels, r.envSum = r.streamLabels(), r.sumEnvFiles()
 	r.unresolved = r.resolveAccount()
-	r.bounds = new(atomic.Pointer[bounds])
-	r.bounds.Store(r.newBounds())
+	if r.limited() {
+		r.bounds = new(atomic.Pointer[bounds])
+		r.bounds.Store(r.newBounds(false))
+	}
 	return r, nil
 }
 

@@ -204,6 +204,25 @@ func (d *delegation) sweep(name string) {
 	}
 }
 
+// Arrange has cgroups with l's limits be possible, and tells what can't be, beside what
+// is known to be lacking.
+func (l *Limits) Arrange(known []Lack) (lacks []Lack) {
+	d := delegated()
+	for _, c := range l.controllers() {
+		field := "limits." + c
+		if d.none != nil || slices.ContainsFunc(known, func(k Lack) bool { return k.Field == field }) {
+			continue
+		}
+		d.mu.Lock()
+		err := d.enable([]string{c})
+		d.mu.Unlock()
+		if err != nil {
+			lacks = append(lacks, Lack{field, err})
+		}
+	}
+	return lacks
+}
+
 // controllers are those that the limits need.
 func (l *Limits) controllers() (list []string) {
 	for name, n := range map[string]uint64{"memory": l.Memory, "cpu": l.CPU, "pids": l.Pids} {

@@ -22,6 +22,9 @@ const (
 // Settle decides what depends on what this program may do.
 func (l *Limits) Settle() {}
 
+// Arrange has nothing to arrange.
+func (l *Limits) Arrange([]Lack) []Lack { return nil }
+
 var errOnlyLinux = errors.New("gaffer does that on Linux only")
 
 // Lacks is what can't be done here of limits.
