@@ -176,7 +176,9 @@ func TestStopOfWhatUsesTooMuchIsNoCrash(t *testing.T) {
 func TestMemoryThatCannotBeReadIsNoReasonToStop(t *testing.T) {
 	weighing(t, func(w *world, s *scales) {
 		w.add("web", "run", atMost(1<<20))
+		s.mu.Lock()
 		s.err = errors.New("no /proc")
+		s.mu.Unlock()
 		w.after(5 * memoryInterval)
 		if st := w.status("web"); st.Running != 1 || st.Restarts != 0 {
 			t.Errorf("status %+v", st)
