@@ -25,7 +25,32 @@ func (m *Manager) memoryShort() bool {
 // killedByKernel says of a process that ended by a SIGKILL which gaffer did not
 // send whether that was for want of memory.
 func (p *process) killedByKernel(e proc.Exit) bool {
-	return e.Signal == syscall.SIGKILL && p.why == "" && p.killed == "" && p.k.m.memoryShort()
+	if e.Signal != syscall.SIGKILL || p.why != "" || p.killed != "" {
+		return false
+	}
+	switch {
+	case e.OutOfMemory > 0: // which the kernel counts for each cgroup
+		return true
+	case e.Grouped && p.memoryLimit() > 0:
+		return false
+	}
+	return p.k.m.memoryShort()
+}
+
+// memoryLimit is that of its cgroup, 0 if it has none.
+func (p *process) memoryLimit() Size {
+	if p.recipe.Limits == nil {
+		return 0
+	}
+	return p.recipe.Limits.Memory
+}
+
+// outOfMemory says of a process that was killed for want of memory how that is known.
+func (p *process) outOfMemory(e proc.Exit) string {
+	if limit := p.memoryLimit(); limit > 0 && e.OutOfMemory > 0 {
+		return fmt.Sprintf("out of memory (limits.memory is %s)", limit)
+	}
+	return "out of memory (the kernel has killed something for want of it)"
 }
 
 // lastLines is how many of the last lines are searched for what went wrong.

@@ -144,6 +144,8 @@ type Status struct {
 	// Rollout is how the latest rollout goes, or went; nil: there was none.
 	Rollout   *RolloutStatus `json:"rollout,omitempty"`
 	Processes []Process      `json:"processes"`
+	// Limits are those of the template, and what makes each hold.
+	Limits []LimitStatus `json:"limits,omitempty"`
 }
 
 // Process is how one slot of a template is: its process, or what keeps it empty.

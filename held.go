@@ -101,7 +101,7 @@ func (m *Manager) adopt(ctx context.Context, h *proc.Held) error {
 		m.opts.Holder.Adopt(h, nil, &stranger{m: m, id: h.ID})
 		return nil
 	}
-	h.Started = n.Started
+	h.Started, h.Grouped = n.Started, len(n.Template.Limits.grouped()) > 0
 	m.mu.Lock()
 	k := m.keepers[n.Name]
 	m.mu.Unlock()

@@ -46,6 +46,7 @@ type keeper struct {
 	detaching  int            // detached processes that are being started
 	ended      bool           // removed, and nothing is left of it
 
+	guarded bool        // its memory is looked at
 	known   known       // what the Store was told
 	timer   *time.Timer // wakes reconcile at the next time that something is due
 	waiters []waiter
@@ -98,6 +99,7 @@ func (k *keeper) reconcile() {
 	k.end()
 	k.tellFacts()
 	k.notify()
+	k.guard()
 	k.arm(now)
 }
 

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +29,7 @@ var programs = map[string]func(args []string) int{
 	"stream": streamProgram,
 	"sleep":  func([]string) int { waitFor(syscall.SIGTERM); return 0 },
 	"args":   func(args []string) int { fmt.Println(strings.Join(args, "|")); waitFor(syscall.SIGTERM); return 0 },
+	"hungry": hungryProgram,
 	"stubborn": func([]string) int {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
@@ -79,6 +82,28 @@ func streamProgram([]string) int {
 	fmt.Fprint(stream, line)
 	waitFor(syscall.SIGTERM)
 	return 0
+}
+
+// hungryProgram has a child that uses so many MiB.
+func hungryProgram(args []string) int {
+	mib, err := strconv.Atoi(args[0])
+	if err != nil {
+		return 99
+	}
+	if len(args) == 1 {
+		child := exec.Command(os.Args[0], args[0], "yourself")
+		if err := child.Start(); err != nil {
+			return 98
+		}
+		waitFor(syscall.SIGTERM)
+		return 0
+	}
+	memory := make([]byte, mib<<20)
+	for i := 0; i < len(memory); i += 4096 {
+		memory[i] = 1
+	}
+	waitFor(syscall.SIGTERM)
+	return int(memory[0]) - 1
 }
 
 func waitFor(sig os.Signal) {

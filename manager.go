@@ -84,6 +84,7 @@ type Manager struct {
 	follow  followers
 	gauge   gauge
 	graph   dependencies
+	guard   guard
 	begun   chan struct{} // closed when all that was registered before Run was tried
 	over    chan struct{} // closed when all has stopped
 	version atomic.Uint64 // of the latest change that the Store was told

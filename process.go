@@ -105,7 +105,12 @@ func (p *process) exit(e proc.Exit) *Exit {
 	case p.killed != "":
 		out.Reason += ", " + p.killed
 	case p.killedByKernel(e):
-		out.Reason += ", out of memory (the kernel has killed something for want of it)"
+		out.Reason += ", " + p.outOfMemory(e)
+	case e.OutOfMemory > 0:
+		out.Reason += fmt.Sprintf("; the kernel has killed %s of it for want of memory", plural(e.OutOfMemory, "process", "processes"))
+		if limit := p.memoryLimit(); limit > 0 {
+			out.Reason += fmt.Sprintf(" (limits.memory is %s)", limit)
+		}
 	}
 	if e.Leftover > 0 {
 		out.Reason += fmt.Sprintf("; killed %s it had left behind", plural(e.Leftover, "process", "processes"))

@@ -22,6 +22,7 @@ const (
 	overdue           // it ran for longer than max_runtime
 	notReady          // it was not ready in time
 	unhealthy         // its health probe failed, or it gave no sign of life
+	tooLarge          // it used more than max_memory
 )
 
 // verdict of the health of a process.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -58,7 +59,8 @@ type recipe struct {
 	labels   []string          // by stream number; "" is not captured, or merged
 	envSum   [32]byte          // of what is in env_files
 
-	unresolved error // why uid or gid could not be looked up; tried again at each start
+	bounds     *atomic.Pointer[bounds] // of the latest start, shared by copies; nil: it has no limits
+	unresolved error                   // why uid or gid could not be looked up; tried again at each start
 }
 
 // newRecipe checks a template and works it out. The error names the field.
@@ -81,6 +83,10 @@ func looseRecipe(t Template, env *environment, instance string) (*recipe, error)
 	r := &recipe{Template: t.clone(), env: env, instance: instance}
 	r.labels, r.envSum = r.streamLabels(), r.sumEnvFiles()
 	r.unresolved = r.resolveAccount()
+	if r.limited() {
+		r.bounds = new(atomic.Pointer[bounds])
+		r.bounds.Store(r.newBounds(false))
+	}
 	return r, nil
 }
 
@@ -115,6 +121,7 @@ func (t *Template) clone() Template {
 	c.Files = slices.Clone(t.Files)
 	c.SuccessExitCodes = slices.Clone(t.SuccessExitCodes)
 	c.DependsOn = maps.Clone(t.DependsOn)
+	c.cloneLimits()
 	return c
 }
 
@@ -177,9 +184,11 @@ func (r *recipe) check() error {
 	}
 	var f faults
 	f.wrap("cwd", checkDir(spec.Dir))
-	if _, err := lookProgram(spec, spec.Args[0], r.env); err != nil {
+	program, err := lookProgram(spec, spec.Args[0], r.env)
+	if err != nil {
 		f.add("cmd", "%v", err)
 	}
+	r.checkLimits(spec, program, &f)
 	return errors.Join(f...)
 }
 
@@ -226,6 +235,9 @@ func (r *recipe) spec(slot int, id uint64) (*proc.Spec, string, error) {
 		Outputs: len(outputs), Merge: r.merges(), Input: r.RedirectInput,
 		Streams: len(r.CustomStreams), Files: r.Files, Detach: r.Detach, Token: markName + "=" + r.mark(id),
 		Notify: r.notifies(), ReadyFD: r.readyFD(),
+	}
+	if field, err := r.limit(spec, lookup); err != nil {
+		return nil, field, err
 	}
 	return spec, "", nil
 }
@@ -395,6 +407,9 @@ func (r *recipe) ready(slot int, id uint64) (*proc.Spec, error) {
 		}
 		r = &again
 	}
+	if err := r.refreshBounds(); err != nil {
+		return nil, err
+	}
 	spec, field, err := r.spec(slot, id)
 	if err != nil {
 		return nil, &FieldError{field, err}
@@ -419,6 +434,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		t.Restart, t.SuccessExitCodes, t.MaxRuntime = "", nil, 0
 		t.Ready, t.Health = t.channels()
 		t.DependsOn, t.OnLoss, t.Rollout = nil, "", nil
+		t.normalLimits()
 		if t.Logs.inMemory() {
 			t.Logs = &LogFiles{To: LogsToMemory}
 		} else {

@@ -26,6 +26,7 @@ func (k *keeper) status() Status {
 	st := Status{
 		Name: k.name, Group: groupOf(k.name), State: k.state(), Active: "stopped",
 		MaxProcesses: k.count, Reason: k.reason, Rollout: k.rolloutStatus(), Processes: make([]Process, 0, len(k.slots)),
+		Limits: k.recipe.limitsInForce(),
 	}
 	if k.intent == up {
 		st.Active = "active"

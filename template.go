@@ -95,6 +95,25 @@ type Template struct {
 	StopSignal Signal `json:"stop_signal,omitzero" toml:"stop_signal,omitempty"`
 	// Port is the PORT of slot 1; each further slot gets one more. Default: none.
 	Port int `json:"port,omitempty" toml:"port,omitempty"`
+	// Limits bounds what each process may use. Default: as the manager itself.
+	Limits *Limits `json:"limits,omitempty" toml:"limits,omitempty"`
+	// Nice is the priority for the processors, -20 (most) to 19. Default: the manager's.
+	Nice *int `json:"nice,omitempty" toml:"nice,omitempty"`
+	// IOPrio is the class and level for disks: "realtime:0" to "best-effort:7", or
+	// "idle" (Linux). Default: the manager's.
+	IOPrio string `json:"ioprio,omitempty" toml:"ioprio,omitempty"`
+	// CPUAffinity are the processors to run on, "0-3,6" (Linux). Default: the manager's.
+	CPUAffinity string `json:"cpu_affinity,omitempty" toml:"cpu_affinity,omitempty"`
+	// Umask are the rights that new files do not get, in octal. Default: the manager's.
+	Umask string `json:"umask,omitempty" toml:"umask,omitempty"`
+	// OOMScoreAdj is how ready the kernel is to kill it when memory is short, -1000
+	// (never) to 1000 (Linux). Default: as the manager.
+	OOMScoreAdj *int `json:"oom_score_adj,omitempty" toml:"oom_score_adj,omitempty"`
+	// MaxMemory replaces a process that uses more, with all that it has started. That is
+	// a crash. It is looked at every 2 seconds. A change replaces nothing. Default: no bound.
+	MaxMemory Size `json:"max_memory,omitempty" toml:"max_memory,omitempty"`
+	// Sandbox is what the processes are kept from (Linux). Default: nothing.
+	Sandbox *Sandbox `json:"sandbox,omitempty" toml:"sandbox,omitempty"`
 }
 
 // Args are a program's arguments. In JSON and TOML they are a list, or one

@@ -49,6 +49,7 @@ func (t *Template) Validate() error {
 	t.validateProbes(&f)
 	t.validateDepends(&f)
 	t.Rollout.validate(&f, t)
+	t.validateLimits(&f)
 	t.validateRules(&f)
 	return errors.Join(f...)
 }

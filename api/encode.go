@@ -51,7 +51,31 @@ func appendStatus(b []byte, s *gaffer.Status) []byte {
 		}
 		b = appendProcess(b, &s.Processes[i])
 	}
-	return append(b, "]}"...)
+	b = append(b, ']')
+	for i := range s.Limits {
+		if i == 0 {
+			b = append(b, `,"limits":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = appendLimit(b, &s.Limits[i])
+	}
+	if len(s.Limits) > 0 {
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+func appendLimit(b []byte, l *gaffer.LimitStatus) []byte {
+	b = appendText(append(b, `{"field":`...), l.Field)
+	b = appendText(append(b, `,"value":`...), l.Value)
+	if l.By != "" {
+		b = appendText(append(b, `,"by":`...), l.By)
+	}
+	if l.Missing != "" {
+		b = appendText(append(b, `,"missing":`...), l.Missing)
+	}
+	return append(b, '}')
 }
 
 func appendProcess(b []byte, p *gaffer.Process) []byte {

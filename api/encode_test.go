@@ -29,6 +29,9 @@ func TestStatusesAreEncodedAsEncodingJSONDoes(t *testing.T) {
 		}
 		return p
 	})
+	limit := rapid.Custom(func(t *rapid.T) gaffer.LimitStatus {
+		return gaffer.LimitStatus{Field: text.Draw(t, "field"), Value: text.Draw(t, "value"), By: text.Draw(t, "by"), Missing: text.Draw(t, "missing")}
+	})
 	rapid.Check(t, func(t *rapid.T) {
 		list := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) gaffer.Status {
 			return gaffer.Status{
@@ -36,6 +39,7 @@ func TestStatusesAreEncodedAsEncodingJSONDoes(t *testing.T) {
 				Active: text.Draw(t, "active"), Running: rapid.Int().Draw(t, "running"), MaxProcesses: rapid.Int().Draw(t, "max"),
 				Restarts: rapid.Int().Draw(t, "restarts"), Armed: rapid.Bool().Draw(t, "armed"), Reason: text.Draw(t, "reason"),
 				Processes: rapid.SliceOfN(process, 0, 3).Draw(t, "processes"),
+				Limits:    rapid.SliceOfN(limit, 0, 3).Draw(t, "limits"),
 			}
 		}), 0, 3).Draw(t, "list")
 		want, err := json.Marshal(list)
@@ -53,7 +57,7 @@ func TestStatusesHaveTheFieldsThatAreEncoded(t *testing.T) {
 	for _, c := range []struct {
 		of     any
 		fields int
-	}{{gaffer.Status{}, 11}, {gaffer.Process{}, 10}} {
+	}{{gaffer.Status{}, 12}, {gaffer.Process{}, 10}, {gaffer.LimitStatus{}, 4}} {
 		if n := reflect.TypeOf(c.of).NumField(); n != c.fields {
 			t.Errorf("%T has %d fields, of which %d are encoded", c.of, n, c.fields)
 		}

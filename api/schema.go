@@ -46,6 +46,7 @@ func (s *schemas) build() {
 		reflect.TypeFor[gaffer.Size]():     reflect.TypeFor[sizeText](),
 		reflect.TypeFor[gaffer.Signal]():   reflect.TypeFor[signalText](),
 		reflect.TypeFor[gaffer.Account]():  reflect.TypeFor[accountText](),
+		reflect.TypeFor[gaffer.Rlimit]():   reflect.TypeFor[rlimitText](),
 		reflect.TypeFor[gaffer.Args]():     reflect.TypeFor[argsList](),
 		reflect.TypeFor[gaffer.Output]():   reflect.TypeFor[Output](),
 		reflect.TypeFor[Role]():            reflect.TypeFor[roleText](),
@@ -112,6 +113,7 @@ type (
 	sizeText     string
 	signalText   string
 	accountText  string
+	rlimitText   string
 	argsList     []string
 	roleText     string
 	countText    string
@@ -151,6 +153,10 @@ func (signalText) Schema(huma.Registry) *huma.Schema {
 
 func (accountText) Schema(huma.Registry) *huma.Schema {
 	return textOr(huma.TypeInteger, "A user or group by name or number", "www-data", 33)
+}
+
+func (rlimitText) Schema(huma.Registry) *huma.Schema {
+	return textOr(huma.TypeInteger, "A number, a size or \"unlimited\"; a soft and a hard one as \"1024:65536\"", "unlimited", "8MiB", "1024:65536", 65536)
 }
 
 func (countText) Schema(huma.Registry) *huma.Schema {

@@ -103,10 +103,35 @@ func (s *scanner) status(to *gaffer.Status) {
 			to.Armed = s.boolean()
 		case "processes":
 			to.Processes = s.processes()
+		case "limits":
+			to.Limits = s.limits()
 		default:
 			s.strange = true
 		}
 	})
+}
+
+func (s *scanner) limits() []gaffer.LimitStatus {
+	list := []gaffer.LimitStatus{}
+	s.list(func() {
+		list = append(list, gaffer.LimitStatus{})
+		to := &list[len(list)-1]
+		s.object(func(field string) {
+			switch field {
+			case "field":
+				to.Field = s.string()
+			case "value":
+				to.Value = s.string()
+			case "by":
+				to.By = s.string()
+			case "missing":
+				to.Missing = s.string()
+			default:
+				s.strange = true
+			}
+		})
+	})
+	return list
 }
 
 func (s *scanner) processes() []gaffer.Process {

@@ -158,6 +158,8 @@ func expected(p encoding.TextUnmarshaler) string {
 		return `a signal such as "SIGTERM", or its number`
 	case *gaffer.Account:
 		return "a name in quotes, or a number"
+	case *gaffer.Rlimit:
+		return `a number, a size or "unlimited"; a soft and a hard one as "1024:65536"`
 	case *gaffer.Size:
 		return `a size such as "10MiB", or a number of bytes`
 	case *Mode:

@@ -65,6 +65,12 @@ on_loss = "restart"
 restart = "on-failure"
 success_exit_codes = [0, 3]
 max_runtime = "1h"
+nice = -5
+ioprio = "best-effort:5"
+cpu_affinity = "0-3,6"
+umask = "027"
+oom_score_adj = -500
+max_memory = "1GiB"
 
 [process.web.flapping]
 attempts = 3
@@ -110,6 +116,30 @@ factor = 3
 max = "1s"
 jitter = 0.5
 reset_after = "5s"
+[process.web.limits]
+nofile = 65536
+nproc = "100:unlimited"
+core = "unlimited"
+cpu_time = "10m"
+fsize = "1GiB"
+stack = "8MiB:16MiB"
+as = 1_000_000_000
+data = "1GB"
+memlock = "64KiB"
+sigpending = 7
+msgqueue = 8
+rtprio = 0
+memory = "512MiB"
+cpu = 1.5
+pids = 100
+best_effort = true
+[process.web.sandbox]
+no_new_privs = true
+capabilities = ["net_bind_service"]
+read_paths = ["/srv", "data"]
+write_paths = ["$HOME/x"]
+private_tmp = true
+best_effort = true
 
 [process.db]
 cmd = "db"
@@ -146,6 +176,14 @@ cmd = "mail"
 			Failures: 4, Successes: 2, StartPeriod: gaffer.Duration(time.Minute), Action: gaffer.HealthTell,
 		},
 		Restart: gaffer.RestartOnFailure, SuccessExitCodes: []int{0, 3}, MaxRuntime: gaffer.Duration(time.Hour),
+		Limits: &gaffer.Limits{
+			NoFile: "65536", NProc: "100:unlimited", Core: "unlimited", CPUTime: "10m", FSize: "1GiB", Stack: "8MiB:16MiB", AS: "1000000000", Data: "1GB",
+			MemLock: "64KiB", SigPending: "7", MsgQueue: "8", RTPrio: "0", Memory: 512 << 20, CPU: 1.5, Pids: 100, BestEffort: true,
+		},
+		Nice: new(-5), IOPrio: "best-effort:5", CPUAffinity: "0-3,6", Umask: "027", OOMScoreAdj: new(-500), MaxMemory: 1 << 30,
+		Sandbox: &gaffer.Sandbox{
+			NoNewPrivs: true, Capabilities: []string{"net_bind_service"}, ReadPaths: []string{"/srv", "data"}, WritePaths: []string{"$HOME/x"}, PrivateTmp: true, BestEffort: true,
+		},
 		Logs: &gaffer.LogFiles{
 			To: "file", MaxSize: 1 << 20, MaxFiles: 3, MaxTotal: 5_000_000, MaxAge: gaffer.Duration(24 * time.Hour), Compress: new(false),
 		},

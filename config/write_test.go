@@ -67,6 +67,23 @@ func drawTemplate(t *rapid.T, name string) gaffer.Template {
 			MaxAge: gaffer.Duration(rapid.Int64Range(0, 1<<60).Draw(t, "max_age")), Compress: optional(t, rapid.Bool()),
 		}
 	}
+	if rapid.Bool().Draw(t, "limits") {
+		tmpl.Limits = &gaffer.Limits{
+			NoFile: gaffer.Rlimit(rapid.SampledFrom([]string{"", "100", "unlimited", "64:100"}).Draw(t, "nofile")), Core: gaffer.Rlimit(rapid.SampledFrom([]string{"", "0", "8MiB"}).Draw(t, "core")),
+			Memory: gaffer.Size(rapid.Int64Range(1<<20, 1<<50).Draw(t, "memory")), CPU: rapid.Float64Range(0.01, 64).Draw(t, "cpus"), Pids: rapid.IntRange(0, 9).Draw(t, "pids"),
+			BestEffort: rapid.Bool().Draw(t, "best"),
+		}
+		tmpl.Nice, tmpl.OOMScoreAdj = optional(t, rapid.IntRange(-20, 19)), optional(t, rapid.IntRange(-1000, 1000))
+		tmpl.IOPrio = rapid.SampledFrom([]string{"", "idle", "realtime:3"}).Draw(t, "ioprio")
+		tmpl.CPUAffinity, tmpl.Umask = rapid.SampledFrom([]string{"", "0-3,6"}).Draw(t, "cpu_affinity"), rapid.SampledFrom([]string{"", "027"}).Draw(t, "umask")
+		tmpl.MaxMemory = gaffer.Size(rapid.Int64Range(1<<20, 1<<50).Draw(t, "max_memory"))
+	}
+	if rapid.Bool().Draw(t, "sandbox") {
+		tmpl.Sandbox = &gaffer.Sandbox{
+			NoNewPrivs: rapid.Bool().Draw(t, "nnp"), Capabilities: maybe(t, rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"chown", "CAP_KILL", "sys_admin"}), 0, 3, rapid.ID)),
+			ReadPaths: maybe(t, rapid.SliceOfN(word, 1, 2)), WritePaths: maybe(t, rapid.SliceOfN(word, 1, 2)), PrivateTmp: rapid.Bool().Draw(t, "tmp"),
+		}
+	}
 	if rapid.Bool().Draw(t, "flapping") {
 		tmpl.Flapping = &gaffer.Flapping{Attempts: 2, Window: 1e9, RetryIn: optional(t, duration), MaxRetry: optional(t, rapid.IntRange(-1, 3))}
 	}

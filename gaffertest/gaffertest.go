@@ -39,7 +39,7 @@ type aCase struct {
 // for ids and events are taken to count from 1.
 func Run(t *testing.T, open func(t *testing.T) gaffer.Controller) {
 	t.Helper()
-	for _, c := range slices.Concat(templateCases, verbCases, targetCases, crashCases, eventCases,
+	for _, c := range slices.Concat(templateCases, limitCases, verbCases, targetCases, crashCases, eventCases,
 		outputCases, writeCases, statsCases, contextCases, crowdCases) {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -126,6 +126,11 @@ func templatesComeBack(b *bench) {
 			TCP: "127.0.0.1:80", Interval: second, Timeout: second, Failures: 2, Successes: 3, StartPeriod: second, Action: "tell",
 		},
 		Restart: gaffer.RestartOnFailure, SuccessExitCodes: []int{0, 3}, MaxRuntime: gaffer.Duration(time.Hour),
+		Limits: &gaffer.Limits{NoFile: "64:100", Core: "0", CPUTime: "10m", Memory: 512 << 20, CPU: 1.5, Pids: 40, BestEffort: true},
+		Nice:   new(5), IOPrio: "best-effort:7", CPUAffinity: "0", Umask: "027", OOMScoreAdj: new(900), MaxMemory: 1 << 30,
+		Sandbox: &gaffer.Sandbox{
+			NoNewPrivs: true, Capabilities: []string{}, ReadPaths: []string{"/usr"}, WritePaths: []string{"/dev"}, PrivateTmp: true, BestEffort: true,
+		},
 		Logs: &gaffer.LogFiles{To: "file", MaxSize: 1 << 20, MaxFiles: 7, MaxTotal: 5000000, MaxAge: second, Compress: new(false)},
 	}
 	quiet := gaffer.Template{

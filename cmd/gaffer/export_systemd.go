@@ -65,6 +65,7 @@ func serviceUnit(t *gaffer.Template, slot int) string {
 	for _, name := range sortedKeys(env) {
 		line("Environment", systemdWord(name+"="+strings.ReplaceAll(env[name], "$$", "$"), false))
 	}
+	limitLines(t, line)
 	line("ExecStart", execStart(t))
 	line("Restart", "always")
 	line("RestartSec", restartDelay(t).String())

@@ -31,6 +31,28 @@ func TestAShellReadsExportedWordsAsTheyWereMeant(t *testing.T) {
 	}
 }
 
+func TestUnitsHaveTheLimits(t *testing.T) {
+	unit := serviceUnit(&gaffer.Template{
+		Name: "web", Cmd: "web", Nice: new(-5), IOPrio: "best-effort:5", CPUAffinity: "0-3,6", Umask: "027", OOMScoreAdj: new(-500), MaxMemory: 1 << 30,
+		Limits:  &gaffer.Limits{NoFile: "1024:65536", Core: "unlimited", Stack: "8MiB", CPUTime: "10m", Memory: 1 << 20, CPU: 1.5, Pids: 7},
+		Sandbox: &gaffer.Sandbox{Capabilities: []string{"net_bind_service", "CAP_CHOWN"}, ReadPaths: []string{"/srv"}, PrivateTmp: true},
+	}, 1)
+	for _, want := range []string{
+		"LimitNOFILE=1024:65536", "LimitCORE=infinity", "LimitSTACK=8388608", "LimitCPU=600", "MemoryMax=1048576", "CPUQuota=150%", "TasksMax=7", "Nice=-5",
+		"IOSchedulingClass=best-effort", "IOSchedulingPriority=5", "CPUAffinity=0-3,6", "UMask=027", "OOMScoreAdjust=-500", "NoNewPrivileges=yes",
+		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_CHOWN", "AmbientCapabilities=CAP_NET_BIND_SERVICE CAP_CHOWN", "PrivateTmp=yes",
+		`# not in systemd: sandbox=read_paths ["/srv"], write_paths []`, "# not in systemd: max_memory=1GiB",
+	} {
+		if !strings.Contains(unit, "\n"+want+"\n") {
+			t.Errorf("no %s in\n%s", want, unit)
+		}
+	}
+	none := serviceUnit(&gaffer.Template{Name: "web", Cmd: "web", Sandbox: &gaffer.Sandbox{Capabilities: []string{}}}, 1)
+	if !strings.Contains(none, "CapabilityBoundingSet= \n") {
+		t.Errorf("got\n%s", none)
+	}
+}
+
 func TestUnitsProtectWhatSystemdWouldReplace(t *testing.T) {
 	for _, c := range []struct {
 		template gaffer.Template

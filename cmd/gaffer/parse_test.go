@@ -130,6 +130,8 @@ func TestFlagsChangeOnlyTheirFields(t *testing.T) {
 	got, err := templateOf(t, from,
 		"--env", "A=one=1", "--env", "C=", "--unset", "env.B", "--env-file", "/a", "--env-file", "/b", "--os-env", "--uid", "0", "--gid", "adm",
 		"--shell", "--start=true", "-c", "0", "--unset", "priority", "--flapping", "window=20s", "--backoff", "off", "--redirect-output", "none",
+		"--limits", "nofile=65536,memory=512MiB,cpu=1.5,core=unlimited", "--limits", "pids=5", "--nice", "-5", "--ioprio", "best-effort:5", "--cpu-affinity", "0-3,6", "--umask", "027",
+		"--oom-score-adj", "-100", "--max-memory", "1GiB", "--sandbox", "no_new_privs=true,capabilities=chown:kill", "--sandbox", "read_paths=/a:/b,write-paths=/c",
 		"--custom-streams", "a,b", "--graceful-timeout", "1.5", "--stop-signal", "hup", "--port", "80", "--redirect-input", "--detach=false", "--cwd", "/a$b")
 	if err != nil {
 		t.Fatal(err)
@@ -139,6 +141,9 @@ func TestFlagsChangeOnlyTheirFields(t *testing.T) {
 		Name: "web", Cmd: "x", Env: map[string]string{"A": "one=1", "C": ""}, EnvFiles: []string{"/a", "/b"}, OSEnv: &on, UID: "0", GID: "adm",
 		Shell: true, Start: &on, NumProcesses: &zero, Flapping: &gaffer.Flapping{Attempts: 3, Window: 2 * ten, MaxRetry: &five},
 		Backoff: &gaffer.Backoff{First: new(gaffer.Duration)}, RedirectOutput: []string{}, CustomStreams: []string{"a", "b"},
+		Limits: &gaffer.Limits{NoFile: "65536", Memory: 512 << 20, CPU: 1.5, Core: "unlimited", Pids: 5}, Nice: new(-5), IOPrio: "best-effort:5", CPUAffinity: "0-3,6",
+		Umask: "027", OOMScoreAdj: new(-100), MaxMemory: 1 << 30,
+		Sandbox:         &gaffer.Sandbox{NoNewPrivs: true, Capabilities: []string{"chown", "kill"}, ReadPaths: []string{"/a", "/b"}, WritePaths: []string{"/c"}},
 		GracefulTimeout: &half, StopSignal: 1, Port: 80, RedirectInput: true, Cwd: "/a$$b",
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -151,7 +156,9 @@ func TestEachFieldCanBeUnset(t *testing.T) {
 		"--env-file", "/a", "--os-env=false", "--uid", "0", "--gid", "0", "--shell", "--start=false", "-c", "2", "--priority", "1", "--flapping", "on",
 		"--backoff", "on", "--redirect-output", "a", "--custom-streams", "b", "--graceful-timeout", "1s", "--stop-signal", "hup", "--port", "80",
 		"--redirect-input", "--detach", "--cwd", "/", "--logs", "max_files=3", "--restart", "never", "--success-exit-codes", "0,3", "--max-runtime", "1h",
-		"--depends-on", "db=ready", "--on-loss", "stop", "--rollout", "max_surge=2", "--ready", "tcp=a:1", "--health", "tcp=a:1")
+		"--depends-on", "db=ready", "--on-loss", "stop", "--rollout", "max_surge=2", "--ready", "tcp=a:1", "--health", "tcp=a:1",
+		"--limits", "nofile=100", "--nice", "5", "--ioprio", "idle", "--cpu-affinity", "0",
+		"--umask", "027", "--oom-score-adj", "1", "--max-memory", "1GiB", "--sandbox", "private_tmp=true")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,6 +178,8 @@ func TestFlagsThatAreWrongAreRefused(t *testing.T) {
 	for _, args := range [][]string{
 		{"--env", "A"}, {"--env", "=x"}, {"-c", "x"}, {"--start=maybe"}, {"--stop-signal", "x"}, {"--graceful-timeout", "-1s"}, {"--graceful-timeout", "soon"},
 		{"--flapping", "x"}, {"--flapping", "atempts=1"}, {"--flapping", "attempts=x"}, {"--backoff", "first="}, {"--backoff", "max=-1s"}, {"--unset", "name"}, {"--unset", "x"},
+		{"--limits", "nofiles=1"}, {"--limits", "memory=much"}, {"--limits", "pids=x"}, {"--nice", "high"}, {"--max-memory", "x"}, {"--sandbox", "x"},
+		{"--sandbox", "private_tmp=maybe"}, {"--sandbox", "paths=/"}, {"--sandbox", "other_paths=/"},
 	} {
 		if _, err := templateOf(t, gaffer.Template{}, args...); err == nil {
 			t.Errorf("%q was taken", args)

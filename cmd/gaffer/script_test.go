@@ -83,8 +83,11 @@ func TestScripts(t *testing.T) {
 			"awaits":   func(ts *testscript.TestScript, neg bool, args []string) { awaits(ts, deadline, neg, args) },
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "root" {
+			switch name {
+			case "root":
 				return os.Geteuid() == 0, nil
+			case "landlock":
+				return len((&proc.Limits{Landlock: true}).Lacks()) == 0, nil
 			}
 			return false, errors.New("unknown condition " + name)
 		},

@@ -77,11 +77,34 @@ func (r *report) facts(s *screen) facts {
 	f.add("command", commandOf(t))
 	f.add("directory", t.Cwd)
 	f.add("user", strings.Trim(string(t.UID)+":"+string(t.GID), ":"))
+	holds, missing := limitsInWords(st.Limits)
+	f.add("limits", holds)
+	f.add("not limited", missing)
 	f.add("defined", r.defined())
 	if !t.Detach {
 		f.add("stopped", byFamily[r.family])
 	}
 	return f
+}
+
+// limitsInWords are the limits that hold and by what, and those that do not and why.
+func limitsInWords(limits []gaffer.LimitStatus) (holds, missing string) {
+	var on, off []string
+	for _, l := range limits {
+		name := strings.TrimPrefix(strings.TrimPrefix(l.Field, "limits."), "sandbox.")
+		if l.Missing != "" {
+			off = append(off, name+": "+l.Missing)
+			continue
+		}
+		if l.Value != "true" {
+			name += " " + l.Value
+		}
+		if l.By != "" && l.By != l.Field {
+			name += " (" + l.By + ")"
+		}
+		on = append(on, name)
+	}
+	return strings.Join(on, ", "), strings.Join(off, "; ")
 }
 
 // byFamily says what is stopped with a process.

@@ -34,7 +34,8 @@ type cgroups struct {
 
 // leaf is the cgroup of one process.
 type leaf struct {
-	dir string
+	dir     string
+	limited bool // it has limits, is one process's alone and goes with it
 	// killed says that the kernel was told to kill everything in it. Since 6.14 some
 	// kernels then go on killing whatever is started in it: it can't be used again.
 	killed atomic.Bool

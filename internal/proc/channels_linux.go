@@ -16,6 +16,7 @@ type source struct {
 
 // channels are the ends of all that connects a process with us.
 type channels struct {
+	leaf    *leaf    // the process's own cgroup; nil: none
 	fds     []int    // the child's, by its own numbers; -1 is the null device
 	theirs  []int    // those of them that we opened and close after the start
 	sources []source // ours to read

@@ -18,8 +18,28 @@ type forker struct {
 func (f *forker) close() {}
 
 func (f *forker) spawn(l *launch) (pid, pidfd int, err error) {
-	spec := l.spec
-	attr := syscall.ProcAttr{Dir: spec.Dir, Env: spec.Env, Files: make([]uintptr, len(l.fds))}
+	if l.spec.Limits == nil {
+		return f.fork(l, l.spec, &syscall.SysProcAttr{})
+	}
+	pidfd = -1
+	err = l.limited(func(spec *Spec, sys *syscall.SysProcAttr) (int, error) {
+		pid, pidfd, err = f.fork(l, spec, sys)
+		return pid, err
+	})
+	if err != nil && pidfd >= 0 { // a child that is no use
+		if f.sibling {
+			return pid, pidfd, err
+		}
+		_, _ = reap(pidfd)
+		_ = unix.Close(pidfd)
+		return 0, -1, err
+	}
+	return pid, pidfd, err
+}
+
+// fork starts a child with what is asked for in sys, and what every child has.
+func (f *forker) fork(l *launch, spec *Spec, sys *syscall.SysProcAttr) (pid, pidfd int, err error) {
+	attr := syscall.ProcAttr{Dir: spec.Dir, Env: spec.Env, Files: make([]uintptr, len(l.fds)), Sys: sys}
 	for i, fd := range l.fds {
 		if fd < 0 {
 			fd = f.null
@@ -27,7 +47,7 @@ func (f *forker) spawn(l *launch) (pid, pidfd int, err error) {
 		attr.Files[i] = uintptr(fd)
 	}
 	pidfd = -1
-	attr.Sys = &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}
+	sys.Setsid, sys.PidFD = true, &pidfd
 	if f.sibling {
 		attr.Sys.Cloneflags = unix.CLONE_PARENT
 	}
@@ -39,7 +59,7 @@ func (f *forker) spawn(l *launch) (pid, pidfd int, err error) {
 	}
 	pid, err = syscall.ForkExec(spec.Path, spec.Args, &attr)
 	if err != nil {
-		return 0, -1, spec.guessFault(err)
+		return 0, -1, l.spec.guessFault(err)
 	}
 	if pidfd >= 0 {
 		return pid, pidfd, nil

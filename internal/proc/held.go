@@ -53,6 +53,7 @@ type Held struct {
 	Started time.Time // zero: not known
 	Token   string    // as in Spec
 	Notify  bool      // as in Spec
+	Grouped bool      // it was started with limits that need a cgroup
 	// Doubtful: it is not known whether it was started. If it was, it has ended.
 	Doubtful bool
 }

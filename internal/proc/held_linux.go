@@ -81,6 +81,12 @@ func (h *HeldHost) launch(spec *Spec, handler Handler, done func(error)) error {
 	if err != nil {
 		return err
 	}
+	limited, leaf, err := limitedLeaf(spec)
+	if err != nil {
+		h.discard(spec.ID, &channels)
+		return err
+	}
+	spec, channels.leaf = limited, leaf
 	if !spec.Detach {
 		if err := h.ledger.Intend(spec.ID, spec.Note); err != nil {
 			h.discard(spec.ID, &channels)
@@ -113,6 +119,9 @@ func (h *HeldHost) discard(id uint64, c *channels) {
 	c.closeTheirs()
 	c.closeOurs()
 	removeFIFOs(h.pipes, id)
+	if c.leaf != nil {
+		h.direct.tree.put(c.leaf)
+	}
 }
 
 // started is called when the parent has answered.
@@ -132,6 +141,7 @@ func (h *HeldHost) started(spec *Spec, handler Handler, channels *channels, pid,
 	}
 	channels.closeTheirs()
 	c := h.child(spec.ID, spec.Token, pid, pidfd)
+	c.leaf = channels.leaf
 	c.handler, c.captures, c.inputs, c.started, c.detach = handler, spec.Captures, channels.inputs, time.Now(), spec.Detach
 	if spec.Detach {
 		_ = unix.Close(pidfd)
@@ -215,6 +225,9 @@ func (h *HeldHost) watch(c *child, sources []source) {
 func (h *HeldHost) Adopt(held *Held, captures []Capture, handler Handler) {
 	c := h.child(held.ID, held.Token, held.PID, held.PIDFD)
 	c.handler, c.captures, c.started = handler, captures, held.Started
+	if held.Grouped {
+		c.leaf = limitedLeafOf(held.PID, held.Token)
+	}
 	if k, ok := readKin(held.PID); ok && held.PIDFD >= 0 {
 		c.birth = k.start
 	}

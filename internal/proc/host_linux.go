@@ -156,7 +156,14 @@ func (d *direct) spawn(spec *Spec, h Handler, channels *channels) (*child, error
 	if d.closed {
 		return nil, ErrClosed
 	}
-	leaf, cgroup := d.tree.leaf(spec)
+	spec, leaf, err := limitedLeaf(spec)
+	if err != nil {
+		return nil, err
+	}
+	cgroup := -1
+	if leaf == nil {
+		leaf, cgroup = d.tree.leaf(spec)
+	}
 	l := launch{spec: spec, fds: channels.fds, cgroup: cgroup}
 	pid, pidfd, err := d.spawnOffMainThread(&l)
 	if cgroup >= 0 {
@@ -195,7 +202,7 @@ func (d *direct) spawnOffMainThread(l *launch) (pid, pidfd int, err error) {
 // shares our memory would make that unreadable for debuggers and core dumps.
 func (d *direct) spawnHere(l *launch) (pid, pidfd int, err error) {
 	if !l.spec.changesUser() {
-		return d.spawner.spawn(l)
+		return l.spawnBy(d.spawner)
 	}
 	dumpable, _ := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
 	defer func() {
@@ -203,5 +210,5 @@ func (d *direct) spawnHere(l *launch) (pid, pidfd int, err error) {
 			_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 		}
 	}()
-	return d.spawner.spawn(l)
+	return l.spawnBy(d.spawner)
 }

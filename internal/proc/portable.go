@@ -73,6 +73,7 @@ type waited struct {
 	detach  bool
 	inputs  []*input // stdin, then the custom streams; nil where there is none
 	sources []*reader
+	release func(*Exit) // of its cgroup; nil: it has none
 
 	calls sync.Mutex
 	mu    sync.Mutex
@@ -89,11 +90,18 @@ type reader struct {
 var _ Process = (*waited)(nil)
 
 func (w *waited) start(spec *Spec, files []*os.File) error {
-	attr := os.ProcAttr{Dir: spec.Dir, Env: append([]string{}, spec.Env...), Files: files}
-	attr.Sys = &syscall.SysProcAttr{Setsid: true}
-	if spec.changesUser() {
-		attr.Sys.Credential = &syscall.Credential{Uid: spec.Cred.UID, Gid: spec.Cred.GID, Groups: spec.Cred.Groups}
+	if spec.Limits != nil {
+		return w.startLimited(spec, files)
 	}
+	sys := &syscall.SysProcAttr{Setsid: true}
+	if spec.changesUser() {
+		sys.Credential = &syscall.Credential{Uid: spec.Cred.UID, Gid: spec.Cred.GID, Groups: spec.Cred.Groups}
+	}
+	return w.startAs(spec, files, sys)
+}
+
+func (w *waited) startAs(spec *Spec, files []*os.File, sys *syscall.SysProcAttr) error {
+	attr := os.ProcAttr{Dir: spec.Dir, Env: append([]string{}, spec.Env...), Files: files, Sys: sys}
 	p, err := os.StartProcess(spec.Path, spec.Args, &attr)
 	if err != nil {
 		return spec.guessFault(err)
@@ -244,6 +252,9 @@ func (w *waited) wait() {
 		w.drain(s)
 	}
 	w.closeFiles()
+	if w.release != nil {
+		w.release(&exit)
+	}
 	w.calls.Lock()
 	defer w.calls.Unlock()
 	w.handler.Exited(exit)

@@ -28,6 +28,8 @@ type Spec struct {
 	Dir  string // working directory; "" is the caller's
 	Cred *Cred  // nil: the caller's
 
+	Limits *Limits // nil: the caller's, and nothing is kept from it
+
 	Outputs int  // 0: both discarded, 1: stdout captured and stderr discarded, 2: both captured
 	Merge   bool // with Outputs 2: stderr goes into stdout's stream
 	Input   bool // stdin is a pipe that Write fills; otherwise the null device
@@ -118,6 +120,10 @@ type Exit struct {
 	// Stuck counts those of them that did not go although killed (they hang in
 	// the kernel), after waiting for them for a while.
 	Stuck int
+	// Grouped says that it had a cgroup of its own with limits, and OutOfMemory how many
+	// processes the kernel has killed in that for want of memory.
+	Grouped     bool
+	OutOfMemory int
 }
 
 // Later says that how it ended may still become known: look again in LostAgain,

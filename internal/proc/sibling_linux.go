@@ -52,7 +52,7 @@ func (s *Siblings) Start(spec *Spec, fds []int) (pid, pidfd int, err error) {
 			}
 		}()
 	}
-	return s.spawner.spawn(&l)
+	return l.spawnBy(s.spawner)
 }
 
 // PeekPidfd says how the child behind a pidfd has ended, and leaves it to be buried.

@@ -25,6 +25,9 @@ const (
 
 // fault names what was in the way when step failed for spec.
 func (spec *Spec) fault(at step, err syscall.Errno) error {
+	if at >= stepPrivateTmp {
+		return spec.Limits.fault(at, err)
+	}
 	switch at {
 	case stepDescriptors:
 		return fmt.Errorf("descriptors: %w", err)
@@ -83,6 +86,9 @@ func (spec *Spec) check() error {
 	}
 	if spec.Outputs < 0 || spec.Outputs > 2 || spec.Streams < 0 {
 		return fmt.Errorf("program %s: %d outputs and %d streams: %w", spec.Path, spec.Outputs, spec.Streams, syscall.EINVAL)
+	}
+	if spec.Limits != nil && len(spec.Limits.Rlimits) > mostRlimits {
+		return fmt.Errorf("program %s: %d limits: %w", spec.Path, len(spec.Limits.Rlimits), syscall.EINVAL)
 	}
 	for _, s := range [...]string{spec.Path, spec.Dir} {
 		if strings.IndexByte(s, 0) >= 0 {

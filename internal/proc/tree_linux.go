@@ -38,6 +38,7 @@ type tree struct {
 	orphans   *os.File      // the main thread's list of children, when adopting
 	over      chan struct{} // closed when deaths need not be watched any more
 	watching  sync.WaitGroup
+	removing  sync.WaitGroup // of cgroups with limits
 
 	mu     sync.Mutex
 	living map[int]struct{} // processes of this Host that were not waited for yet
@@ -168,6 +169,7 @@ func (t *tree) close() {
 		t.watching.Wait()
 	}
 	t.sweeper.wait()
+	t.removing.Wait()
 	if t.subreaper {
 		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 	}
@@ -208,7 +210,7 @@ func (t *tree) descendants() string {
 func (t *tree) spawned(l *leaf, pid int, err error) {
 	if err != nil {
 		if l != nil {
-			t.cgroups.put(l)
+			t.put(l)
 		}
 		return
 	}
@@ -270,10 +272,22 @@ func (t *tree) exited(c *child, exit Exit) {
 
 // done is the end of c. empty says that nothing of it is left.
 func (t *tree) done(c *child, exit Exit, empty bool) {
+	if c.leaf != nil && c.leaf.limited {
+		exit.Grouped, exit.OutOfMemory = true, c.leaf.oomKills()
+	}
 	if c.leaf != nil && empty {
-		t.cgroups.put(c.leaf)
+		t.put(c.leaf)
 	}
 	c.finish(exit)
+}
+
+// put takes back a leaf that is empty.
+func (t *tree) put(l *leaf) {
+	if !l.limited {
+		t.cgroups.put(l)
+		return
+	}
+	t.removing.Go(func() { removeCgroup(l.dir) }) // it may take a moment
 }
 
 // kill ends c with all that it has started, as far as that is known now. What is

@@ -42,6 +42,7 @@ type vforker struct {
 	pointers []uintptr
 	fixed    *fixedArgs
 	groups   []uint32
+	room     *room // of starts with limits; nil: there was none yet
 }
 
 // fixedArgs are arguments of system calls that are the same for each start.
@@ -105,7 +106,7 @@ func (f *vforker) close() {
 }
 
 func (f *vforker) spawn(l *launch) (pid, pidfd int, err error) {
-	row, err := f.rowFor(len(l.fds))
+	row, err := f.rowFor(l.places())
 	if err != nil {
 		return 0, -1, err
 	}
@@ -126,6 +127,11 @@ func (f *vforker) spawn(l *launch) (pid, pidfd int, err error) {
 			continue
 		}
 		if err := row.set(i, fd); err != nil {
+			return 0, -1, l.spec.fault(stepDescriptors, err.(syscall.Errno))
+		}
+	}
+	if l.rules > 0 {
+		if err := row.set(len(l.fds), l.rules); err != nil {
 			return 0, -1, l.spec.fault(stepDescriptors, err.(syscall.Errno))
 		}
 	}
@@ -167,6 +173,9 @@ func (f *vforker) clear(l *launch, row block) {
 			_ = row.set(i, f.null)
 		}
 	}
+	if l.rules > 0 {
+		_ = row.set(len(l.fds), f.null)
+	}
 	f.pinner.Unpin()
 	if cap(f.words) > keptArena {
 		f.words, f.pointers = nil, nil
@@ -189,6 +198,9 @@ func (f *vforker) prepare(l *launch, row block) {
 	if f.limit != nil {
 		f.add(stepLimits, unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, address(&fixed.limit), 0)
 	}
+	if spec.Limits != nil {
+		f.limitFirst(l, row)
+	}
 	if spec.changesUser() {
 		uid, gid := uintptr(spec.Cred.UID), uintptr(spec.Cred.GID)
 		f.groups = append(append(f.groups[:0], spec.Cred.Groups...), 0) // never empty: it has an address
@@ -196,8 +208,14 @@ func (f *vforker) prepare(l *launch, row block) {
 		f.add(stepGID, unix.SYS_SETRESGID, gid, gid, gid)
 		f.add(stepUID, unix.SYS_SETRESUID, uid, uid, uid)
 	}
+	if spec.Limits != nil {
+		f.limitCaps(spec)
+	}
 	if spec.Dir != "" {
 		f.add(stepDir, unix.SYS_CHDIR, dir)
+	}
+	if spec.Limits != nil {
+		f.limitLast(l, row)
 	}
 	for i := range n {
 		f.add(stepDescriptors, unix.SYS_DUP3, uintptr(row.first)+i, i, 0)

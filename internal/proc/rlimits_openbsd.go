@@ -1,0 +1,3 @@
+package proc
+
+const rlimitAS = noResource
