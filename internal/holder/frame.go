@@ -9,7 +9,7 @@ import (
 // Protocol is the version of what the holder and the manager say to each other. A
 // manager of another version can't work with a running holder, which then has to be
 // replaced, too. It is text so that a build can have another one.
-var Protocol = "1"
+var Protocol = "2"
 
 // kind says what a frame is about.
 type kind uint8

@@ -18,7 +18,7 @@ type forker struct {
 func (f *forker) close() {}
 
 func (f *forker) spawn(l *launch) (pid, pidfd int, err error) {
-	spec := l.spec
+	spec := l.spec.withOwnPID()
 	attr := syscall.ProcAttr{Dir: spec.Dir, Env: spec.Env, Files: make([]uintptr, len(l.fds))}
 	for i, fd := range l.fds {
 		if fd < 0 {

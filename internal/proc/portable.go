@@ -89,6 +89,7 @@ type reader struct {
 var _ Process = (*waited)(nil)
 
 func (w *waited) start(spec *Spec, files []*os.File) error {
+	spec = spec.withOwnPID()
 	attr := os.ProcAttr{Dir: spec.Dir, Env: append([]string{}, spec.Env...), Files: files}
 	attr.Sys = &syscall.SysProcAttr{Setsid: true}
 	if spec.changesUser() {

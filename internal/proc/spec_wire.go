@@ -15,6 +15,7 @@ func AppendSpec(b []byte, spec *Spec) []byte {
 	b = appendText(b, spec.Dir)
 	b = appendTexts(b, spec.Args)
 	b = appendTexts(b, spec.Env)
+	b = appendText(b, spec.OwnPID)
 	if spec.Cred == nil {
 		return append(b, 0)
 	}
@@ -31,7 +32,7 @@ func AppendSpec(b []byte, spec *Spec) []byte {
 // ParseSpec reads what AppendSpec has written.
 func ParseSpec(b []byte) (*Spec, error) {
 	r := specReader{rest: b}
-	spec := &Spec{Path: r.text(), Dir: r.text(), Args: r.texts(), Env: r.texts()}
+	spec := &Spec{Path: r.text(), Dir: r.text(), Args: r.texts(), Env: r.texts(), OwnPID: r.text()}
 	if r.byte() == 1 {
 		spec.Cred = &Cred{UID: r.id(), GID: r.id()}
 		for range r.count() {
