@@ -41,6 +41,7 @@ type keeper struct {
 	resumedAt  time.Time // when the last such pause ended
 	reason     string    // why it failed
 	gaveUp     string    // why it had failed when the manager before ended
+	listening  []Socket  // what is to be open for it
 	detaching  int       // detached processes that are being started
 	ended      bool      // removed, and nothing is left of it
 
@@ -91,6 +92,7 @@ func (k *keeper) reconcile() {
 	k.restart()
 	k.fill(now)
 	k.trim()
+	k.listen()
 	k.shown.Store(int32(len(k.slots)))
 	k.end()
 	k.tellFacts()

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,13 +22,14 @@ const helperVariable = "GAFFER_TEST_PROGRAM"
 
 // programs are what real processes of the tests do.
 var programs = map[string]func(args []string) int{
-	"dummy":  dummyProgram,
-	"crash":  func([]string) int { time.Sleep(100 * time.Millisecond); return 1 },
-	"exit":   func([]string) int { return 3 },
-	"echo":   echoProgram,
-	"stream": streamProgram,
-	"sleep":  func([]string) int { waitFor(syscall.SIGTERM); return 0 },
-	"args":   func(args []string) int { fmt.Println(strings.Join(args, "|")); waitFor(syscall.SIGTERM); return 0 },
+	"dummy":    dummyProgram,
+	"crash":    func([]string) int { time.Sleep(100 * time.Millisecond); return 1 },
+	"exit":     func([]string) int { return 3 },
+	"echo":     echoProgram,
+	"stream":   streamProgram,
+	"sleep":    func([]string) int { waitFor(syscall.SIGTERM); return 0 },
+	"args":     func(args []string) int { fmt.Println(strings.Join(args, "|")); waitFor(syscall.SIGTERM); return 0 },
+	"listener": listenerProgram,
 	"stubborn": func([]string) int {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
@@ -77,6 +80,37 @@ func streamProgram([]string) int {
 	stream := os.NewFile(3, "stream")
 	line, _ := bufio.NewReader(stream).ReadString('\n')
 	fmt.Fprint(stream, line)
+	waitFor(syscall.SIGTERM)
+	return 0
+}
+
+// listenerProgram answers who connects to a socket that it was passed with the socket's
+// name and its own number, and ends when it is asked to.
+func listenerProgram([]string) int {
+	n, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || n == 0 || len(names) != n {
+		fmt.Printf("LISTEN_PID=%s LISTEN_FDS=%d LISTEN_FDNAMES=%s, pid %d\n", os.Getenv("LISTEN_PID"), n, names, os.Getpid())
+		return 99
+	}
+	for i, name := range names {
+		l, err := net.FileListener(os.NewFile(uintptr(3+i), name))
+		if err != nil {
+			fmt.Println(name, err)
+			return 98
+		}
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				fmt.Fprintln(c, name, os.Getpid())
+				c.Close()
+			}
+		}()
+	}
+	fmt.Println("listening")
 	waitFor(syscall.SIGTERM)
 	return 0
 }

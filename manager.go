@@ -47,6 +47,9 @@ type Options struct {
 	Store Store
 	// Holder holds processes beyond the manager's end. Default: they are this program's.
 	Holder Holder
+	// Sockets keeps the listening sockets of templates beyond the manager's end. Default:
+	// they end with it.
+	Sockets SocketStore
 	// Logs keeps what processes write. Default: the last of it is kept in memory.
 	Logs Logs
 	// Resume says that the manager goes on where another one has left off: what was
@@ -80,6 +83,7 @@ type Manager struct {
 	launcher mailbox       // forks, one after the other, beside the keepers
 	stopper  mailbox       // sends the signals that ask processes to stop, likewise
 
+	sockets sockets
 	events  events
 	follow  followers
 	gauge   gauge
@@ -119,7 +123,8 @@ func New(opts Options) (*Manager, error) {
 	m := &Manager{
 		opts: opts, env: env, instance: opts.Instance,
 		host: opts.host, logger: opts.Logger,
-		begun: make(chan struct{}), over: make(chan struct{}),
+		sockets: sockets{store: opts.Sockets},
+		begun:   make(chan struct{}), over: make(chan struct{}),
 		keepers: map[string]*keeper{},
 	}
 	if strings.ContainsAny(m.instance, "./") {
@@ -183,6 +188,7 @@ func (m *Manager) Run(ctx context.Context, apps ...App) error {
 	err := m.startApps(ctx, apps)
 	if err == nil {
 		m.startRegistered(ctx)
+		m.launcher.post(m.sockets.settle)
 		m.events.forgetAllBut(m.snapshot())
 		close(m.begun)
 		<-ctx.Done()
@@ -303,6 +309,7 @@ func (m *Manager) shutdown() error {
 		m.opts.Logs.End()
 	}
 	m.gauge.close()
+	_ = m.launcher.do(ctx, func() { m.sockets.close(m.leaves.Load()) }) // the context does not end
 	close(m.over)
 	errs = append(errs, m.host.Close())
 	return errors.Join(errs...)
@@ -370,6 +377,12 @@ func (m *Manager) start(p *process, h proc.Handler, note []byte, done func(error
 		done(err)
 		return
 	}
+	files, err := m.sockets.acquire(p.k, p.recipe.Sockets)
+	if err != nil {
+		done(err)
+		return
+	}
+	p.recipe.withSockets(spec, files)
 	spec.ID, spec.Note, spec.Captures = p.id, note, p.captures()
 	m.host.Launch(spec, h, func(err error) {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {

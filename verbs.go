@@ -18,6 +18,11 @@ func (m *Manager) Add(ctx context.Context, t Template) error {
 	if err := m.checkDependencies(ctx, &r.Template); err != nil {
 		return err
 	}
+	untry, err := m.tryToListen(r)
+	if err != nil {
+		return err
+	}
+	defer untry()
 	return m.add(ctx, r, nil)
 }
 
@@ -112,6 +117,11 @@ func (m *Manager) Update(ctx context.Context, t Template) error {
 	if err := m.checkDependencies(ctx, &r.Template); err != nil {
 		return err
 	}
+	untry, err := m.tryToListen(r)
+	if err != nil {
+		return err
+	}
+	defer untry()
 	k := found[0]
 	return k.request(ctx, func() (outcome, error) { return k.update(r) })
 }
