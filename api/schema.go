@@ -45,6 +45,7 @@ func (s *schemas) build() {
 		reflect.TypeFor[gaffer.Duration](): reflect.TypeFor[durationText](),
 		reflect.TypeFor[gaffer.Size]():     reflect.TypeFor[sizeText](),
 		reflect.TypeFor[gaffer.Signal]():   reflect.TypeFor[signalText](),
+		reflect.TypeFor[gaffer.Mode]():     reflect.TypeFor[modeText](),
 		reflect.TypeFor[gaffer.Account]():  reflect.TypeFor[accountText](),
 		reflect.TypeFor[gaffer.Args]():     reflect.TypeFor[argsList](),
 		reflect.TypeFor[gaffer.Output]():   reflect.TypeFor[Output](),
@@ -112,6 +113,7 @@ type (
 	sizeText     string
 	signalText   string
 	accountText  string
+	modeText     string
 	argsList     []string
 	roleText     string
 	countText    string
@@ -151,6 +153,10 @@ func (signalText) Schema(huma.Registry) *huma.Schema {
 
 func (accountText) Schema(huma.Registry) *huma.Schema {
 	return textOr(huma.TypeInteger, "A user or group by name or number", "www-data", 33)
+}
+
+func (modeText) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Description: "The permissions of a file, in octal", Examples: []any{"0660"}}
 }
 
 func (countText) Schema(huma.Registry) *huma.Schema {

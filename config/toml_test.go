@@ -58,6 +58,7 @@ start = false
 redirect_output = ["out", "out"]
 redirect_input = true
 custom_streams = ["ctl"]
+sockets = ["front", { name = "own", listen = "unix:s" }]
 graceful_timeout = 2.5
 stop_signal = "int"
 port = 3_000
@@ -110,6 +111,14 @@ ready = { notify = true }
 
 [process."jobs:mail"]
 cmd = "mail"
+[socket.front]
+listen = "127.0.0.1:8080"
+backlog = 7
+[socket.unused]
+listen = "unix://s2"
+mode = "0660"
+uid = 5
+gid = "adm"
 `, "web.env": "X=1\n"})
 	// The null device is no regular file: one fault, and then without it.
 	if _, err := load(t, dir, "gaffer.toml", config.Options{}); err == nil || !strings.Contains(err.Error(), "/dev/null: is not a regular file") {
@@ -128,6 +137,9 @@ cmd = "mail"
 		OSEnv: new(false), Cwd: filepath.Join(dir, "sub"), UID: "1000", GID: "adm", Shell: true,
 		NumProcesses: new(2), Priority: -1, Start: new(false),
 		RedirectOutput: []string{"out", "out"}, RedirectInput: true, CustomStreams: []string{"ctl"},
+		Sockets: []gaffer.Socket{
+			{Name: "front", Listen: "127.0.0.1:8080", Backlog: 7}, {Name: "own", Listen: "unix://" + filepath.Join(dir, "s")},
+		},
 		GracefulTimeout: d(2500 * time.Millisecond), StopSignal: 2, Port: 3000,
 		DependsOn: map[string]gaffer.Condition{"db": gaffer.DependsReady, "jobs:mail": gaffer.DependsStarted}, OnLoss: gaffer.LossRestart,
 		Ready: &gaffer.Ready{Output: "^ready$", Timeout: d(20 * time.Second)},
