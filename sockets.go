@@ -239,6 +239,9 @@ func (k *keeper) listen() {
 	if len(k.recipe.Sockets) == 0 && len(k.listening) == 0 {
 		return
 	}
+	if k.intent == fresh {
+		return // an earlier manager's sockets are there until it is clear what is wanted
+	}
 	var need []Socket
 	if k.intent == up && !k.removing {
 		need = slices.Clone(k.recipe.Sockets)
