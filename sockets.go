@@ -1,6 +1,7 @@
 package gaffer
 
 import (
+	"context"
 	"errors"
 	"os"
 	"slices"
@@ -219,10 +220,10 @@ func (s *sockets) close(leave bool) {
 
 // The manager's and the keepers' side.
 
-// tryToListen opens what a recipe is to listen at, so that what can't be is refused. It
-// is to be given up by untry, when the keeper has it.
-func (m *Manager) tryToListen(r *recipe) (untry func(), err error) {
-	if len(r.Sockets) == 0 {
+// tryToListen opens what a recipe is to listen at now, so that what can't be is refused.
+// It is to be given up by untry, when the keeper has it.
+func (m *Manager) tryToListen(r *recipe, now bool) (untry func(), err error) {
+	if len(r.Sockets) == 0 || !now {
 		return func() {}, nil
 	}
 	untry = func() { m.launcher.post(func() { m.sockets.restrict(r, nil) }) }
@@ -231,6 +232,13 @@ func (m *Manager) tryToListen(r *recipe) (untry func(), err error) {
 		return nil, named(r.Name, err)
 	}
 	return untry, nil
+}
+
+// listens asks whether the template has its sockets open.
+func (k *keeper) listens() (does bool) {
+	// Nothing ends the waiting, which a keeper keeps short.
+	_ = k.box.do(context.Background(), func() { does = k.intent == up && !k.removing })
+	return does
 }
 
 // listen has the sockets open that the template needs, and those closed that it does not

@@ -18,7 +18,7 @@ func (m *Manager) Add(ctx context.Context, t Template) error {
 	if err := m.checkDependencies(ctx, &r.Template); err != nil {
 		return err
 	}
-	untry, err := m.tryToListen(r)
+	untry, err := m.tryToListen(r, r.starts())
 	if err != nil {
 		return err
 	}
@@ -117,12 +117,12 @@ func (m *Manager) Update(ctx context.Context, t Template) error {
 	if err := m.checkDependencies(ctx, &r.Template); err != nil {
 		return err
 	}
-	untry, err := m.tryToListen(r)
+	k := found[0]
+	untry, err := m.tryToListen(r, len(r.Sockets) > 0 && k.listens())
 	if err != nil {
 		return err
 	}
 	defer untry()
-	k := found[0]
 	return k.request(ctx, func() (outcome, error) { return k.update(r) })
 }
 

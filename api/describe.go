@@ -21,6 +21,7 @@ var descriptions = map[string]map[string]string{
 		"redirect_output":    "Labels of stdout and stderr; default stdout and stderr; none discards both",
 		"redirect_input":     "Make stdin a pipe that can be written to",
 		"custom_streams":     "Labels of more two-way streams, on the descriptors after 2",
+		"sockets":            "Listening sockets that are opened for it and passed to each process, from descriptor 3 on",
 		"graceful_timeout":   "Between stop_signal and SIGKILL; default 30s",
 		"stop_signal":        "By name or number; default SIGTERM",
 		"port":               "PORT of slot 1; each further slot gets one more",
@@ -76,6 +77,14 @@ var descriptions = map[string]map[string]string{
 		"max_total": "What they take on the disk together; default no bound",
 		"max_age":   "How long a file is kept that is written no more; default for ever",
 		"compress":  "Compress what is written no more; default true",
+	},
+	"Socket": {
+		"name":    "What processes know it by, in LISTEN_FDNAMES",
+		"listen":  "127.0.0.1:8080, :8080, the same after tcp:// or udp://, unix:///path, unixgram:///path or unixpacket:///path",
+		"mode":    "Who may connect to a unix socket; default 0600",
+		"uid":     "Whose the file of a unix socket is; default the manager's",
+		"gid":     "Whose group's it is; default the manager's",
+		"backlog": "How many may wait to be accepted; default as many as the system allows",
 	},
 	"Status": {
 		"state":         "stopped, waiting, starting, running, unhealthy, backoff, flapping, failed, stopping or done",

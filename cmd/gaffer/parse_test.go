@@ -104,7 +104,7 @@ func TestEachFieldOfATemplateHasAFlag(t *testing.T) {
 	var f templateFlags
 	cmd := &cobra.Command{}
 	f.add(cmd)
-	others := map[string]string{"name": "", "cmd": "", "args": "", "env_files": "env-file"}
+	others := map[string]string{"name": "", "cmd": "", "args": "", "env_files": "env-file", "sockets": "socket"}
 	for field := range reflect.TypeFor[gaffer.Template]().Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		flag := strings.ReplaceAll(name, "_", "-")
@@ -130,7 +130,8 @@ func TestFlagsChangeOnlyTheirFields(t *testing.T) {
 	got, err := templateOf(t, from,
 		"--env", "A=one=1", "--env", "C=", "--unset", "env.B", "--env-file", "/a", "--env-file", "/b", "--os-env", "--uid", "0", "--gid", "adm",
 		"--shell", "--start=true", "-c", "0", "--unset", "priority", "--flapping", "window=20s", "--backoff", "off", "--redirect-output", "none",
-		"--custom-streams", "a,b", "--graceful-timeout", "1.5", "--stop-signal", "hup", "--port", "80", "--redirect-input", "--detach=false", "--cwd", "/a$b")
+		"--custom-streams", "a,b", "--graceful-timeout", "1.5", "--stop-signal", "hup", "--port", "80", "--redirect-input", "--detach=false", "--cwd", "/a$b",
+		"--socket", "web=:80", "--socket", "own=unix:///s,mode=0660,uid=5,gid=adm,backlog=7")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +141,7 @@ func TestFlagsChangeOnlyTheirFields(t *testing.T) {
 		Shell: true, Start: &on, NumProcesses: &zero, Flapping: &gaffer.Flapping{Attempts: 3, Window: 2 * ten, MaxRetry: &five},
 		Backoff: &gaffer.Backoff{First: new(gaffer.Duration)}, RedirectOutput: []string{}, CustomStreams: []string{"a", "b"},
 		GracefulTimeout: &half, StopSignal: 1, Port: 80, RedirectInput: true, Cwd: "/a$$b",
+		Sockets: []gaffer.Socket{{Name: "web", Listen: ":80"}, {Name: "own", Listen: "unix:///s", Mode: 0o660, UID: "5", GID: "adm", Backlog: 7}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
@@ -150,7 +152,7 @@ func TestEachFieldCanBeUnset(t *testing.T) {
 	full, err := templateOf(t, gaffer.Template{Name: "web", Cmd: "x", Args: gaffer.Args{"a"}, Env: map[string]string{"A": "1"}},
 		"--env-file", "/a", "--os-env=false", "--uid", "0", "--gid", "0", "--shell", "--start=false", "-c", "2", "--priority", "1", "--flapping", "on",
 		"--backoff", "on", "--redirect-output", "a", "--custom-streams", "b", "--graceful-timeout", "1s", "--stop-signal", "hup", "--port", "80",
-		"--redirect-input", "--detach", "--cwd", "/", "--logs", "max_files=3")
+		"--redirect-input", "--detach", "--cwd", "/", "--logs", "max_files=3", "--socket", "web=:80")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,6 +172,7 @@ func TestFlagsThatAreWrongAreRefused(t *testing.T) {
 	for _, args := range [][]string{
 		{"--env", "A"}, {"--env", "=x"}, {"-c", "x"}, {"--start=maybe"}, {"--stop-signal", "x"}, {"--graceful-timeout", "-1s"}, {"--graceful-timeout", "soon"},
 		{"--flapping", "x"}, {"--flapping", "atempts=1"}, {"--flapping", "attempts=x"}, {"--backoff", "first="}, {"--backoff", "max=-1s"}, {"--unset", "name"}, {"--unset", "x"},
+		{"--socket", ":80"}, {"--socket", "web=80"}, {"--socket", "web=:80,mode=x"}, {"--socket", "web=:80,mod=0660"}, {"--socket", "web=:80,backlog=x"}, {"--socket", "web=:80,backlog"},
 	} {
 		if _, err := templateOf(t, gaffer.Template{}, args...); err == nil {
 			t.Errorf("%q was taken", args)

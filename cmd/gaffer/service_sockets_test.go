@@ -176,22 +176,20 @@ func TestSocketsOfServicesAreFoundAgain(t *testing.T) {
 	l := newListening(t)
 	before := l.sockets()
 	stop := l.knocks()
-	for range 2 {
-		holder := l.holder()
-		_ = syscall.Kill(childWith(holder, roleManager), syscall.SIGKILL)
-		_ = syscall.Kill(holder, syscall.SIGKILL)
-		l.start()
-		if now := l.sockets(); now != before {
-			t.Errorf("sockets %s, were %s", now, before)
-		}
-		if out, err := l.gaffer("restart", "web"); err != nil {
-			t.Errorf("%v: %s", err, out)
-		}
-		if now := l.sockets(); now != before {
-			t.Errorf("after a restart: sockets %s, were %s", now, before)
-		}
-		l.asks()
+	holder := l.holder()
+	_ = syscall.Kill(childWith(holder, roleManager), syscall.SIGKILL)
+	_ = syscall.Kill(holder, syscall.SIGKILL)
+	l.start()
+	if now := l.sockets(); now != before {
+		t.Errorf("sockets %s, were %s", now, before)
 	}
+	if out, err := l.gaffer("restart", "web"); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	if now := l.sockets(); now != before {
+		t.Errorf("after a restart: sockets %s, were %s", now, before)
+	}
+	l.asks()
 	if times, refused := stop(); refused > 0 || times == 0 {
 		t.Errorf("%d of %d connections were refused", refused, times)
 	}
