@@ -42,6 +42,7 @@ type keeper struct {
 	reason     string    // why it failed
 	gaveUp     string    // why it had failed when the manager before ended
 	listening  []Socket  // what is to be open for it
+	binding    int       // how often that is yet to be made so
 	detaching  int       // detached processes that are being started
 	ended      bool      // removed, and nothing is left of it
 
@@ -466,7 +467,7 @@ func (k *keeper) trim() {
 
 // end ends a keeper whose template was removed, when nothing is left of it.
 func (k *keeper) end() {
-	if !k.removing || k.ended || k.live > 0 || k.detaching > 0 {
+	if !k.removing || k.ended || k.live > 0 || k.detaching > 0 || k.binding > 0 {
 		return
 	}
 	k.ended = true

@@ -91,7 +91,8 @@ func (k *keeper) stop(why string) outcome {
 	}
 	k.intent, k.why, k.restarting = down, why, nil
 	k.pauseUntil, k.reason = time.Time{}, ""
-	return outcome{until: k.without(before)}
+	without := k.without(before)
+	return outcome{until: func() bool { return without() && k.binding == 0 }}
 }
 
 // close stops the template for good, because the manager stops.
@@ -266,7 +267,7 @@ func (k *keeper) usable() error {
 
 // settled says that every slot that is wanted was tried.
 func (k *keeper) settled() bool {
-	if k.starting > 0 && k.size() > 0 {
+	if k.starting > 0 && k.size() > 0 || k.binding > 0 {
 		return false
 	}
 	if !k.gate.passed && k.size() > 0 {

@@ -83,7 +83,7 @@ func (s *sockets) use(user any, socket *Socket) (*listener, error) {
 		if l, err = s.begin(address, want); err != nil {
 			return nil, err
 		}
-	case !tried && *l.listen != *want: // the latest one to say who may connect is right
+	case !tried && !sameListen(l.listen, want): // the latest one to say who may connect is right
 		if err := want.Apply(l.file); err != nil {
 			return nil, err
 		}
@@ -93,12 +93,29 @@ func (s *sockets) use(user any, socket *Socket) (*listener, error) {
 	return l, nil
 }
 
+// sameListen says whether two sockets at one address are the same in all else.
+func sameListen(a, b *proc.Listen) bool {
+	return a.Mode == b.Mode && a.UID == b.UID && a.GID == b.GID && a.Backlog == b.Backlog
+}
+
 // begin opens a socket, or goes on with the one that was kept.
 func (s *sockets) begin(address string, want *proc.Listen) (*listener, error) {
 	if f := s.kept(address, want); f != nil {
 		return s.add(address, want, f), nil
 	}
 	f, err := want.Open()
+	if errors.Is(err, syscall.EADDRINUSE) && want.Port() != "" {
+		// Of 127.0.0.1:80 and :80 the one may take the place of the other.
+		beside := *want
+		for _, l := range s.open {
+			if l.listen.Port() == want.Port() {
+				beside.Beside = append(beside.Beside, l.file)
+			}
+		}
+		if len(beside.Beside) > 0 {
+			f, err = beside.Open()
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -267,7 +284,11 @@ func (k *keeper) listen() {
 		return
 	}
 	k.listening = need
-	k.m.launcher.post(func() { k.m.sockets.restrict(k, need) })
+	k.binding++
+	k.m.launcher.post(func() {
+		k.m.sockets.restrict(k, need)
+		k.box.hand(func() { k.binding-- })
+	})
 }
 
 // recallSockets has the sockets of a process that was adopted.

@@ -76,7 +76,6 @@ func TestSocketsArePassed(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 	r.ok(r.Stop(r.ctx, "web"))
-	r.settled()
 	if _, err := os.Stat(two); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket of a stopped template: %v", err)
 	}
@@ -148,12 +147,10 @@ func TestSocketsAreShared(t *testing.T) {
 	r.ok(r.Add(r.ctx, program("a", "listener", listensAt(Socket{Name: "a", Listen: at}))))
 	r.ok(r.Add(r.ctx, program("b", "listener", listensAt(Socket{Name: "b", Listen: "tcp://" + at}))))
 	r.ok(r.Remove(r.ctx, "a"))
-	r.settled()
 	if name, _ := r.asks("tcp", at); name != "b" {
 		t.Errorf("answered by %s", name)
 	}
 	r.ok(r.Remove(r.ctx, "b"))
-	r.settled()
 	if len(r.sockets.open) > 0 {
 		t.Errorf("%d sockets are open", len(r.sockets.open))
 	}
@@ -226,6 +223,29 @@ func TestChangedAddressReplacesProcesses(t *testing.T) {
 	r.settled()
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o666 || !slices.Equal(before, r.pids("web")) {
 		t.Errorf("mode %v, %v; processes %v, were %v", info.Mode(), err, r.pids("web"), before)
+	}
+}
+
+func TestAddressMayComeToBePartOfAnother(t *testing.T) {
+	r := newReal(t, Options{})
+	at := freePort(t)
+	_, port, _ := net.SplitHostPort(at)
+	web := func(listen string) Template {
+		return program("web", "listener", listensAt(Socket{Name: "web", Listen: listen}))
+	}
+	r.ok(r.Add(r.ctx, web(at)))
+	for _, listen := range []string{":" + port, "0.0.0.0:" + port, at} {
+		if err := r.Update(r.ctx, web(listen)); err != nil {
+			t.Fatalf("%s: %v", listen, err)
+		}
+		if name, _ := r.asks("tcp4", at); name != "web" {
+			t.Errorf("%s: answered by %q", listen, name)
+		}
+	}
+	// Nobody else gets in for that.
+	if l, err := net.Listen("tcp4", at); err == nil {
+		l.Close()
+		t.Error("somebody else listens there, too")
 	}
 }
 

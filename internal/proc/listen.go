@@ -24,6 +24,8 @@ type Listen struct {
 	Mode     os.FileMode // of a path; 0: 0600
 	UID, GID int         // likewise; -1: the caller's
 	Backlog  int         // of connections that nobody has accepted; 0: what the system allows
+
+	Beside []*os.File // that are open at the same port, of this program, and no obstacle
 }
 
 // MaxPath is how long the path of a unix socket may be, on every system.
@@ -65,6 +67,12 @@ func (l *Listen) Open() (*os.File, error) {
 }
 
 func (l *Listen) listen() (*os.File, error) {
+	for _, f := range l.Beside { // the system allows it where both sides say so, while they do
+		_ = control(f, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+		defer func() {
+			_ = control(f, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 0) })
+		}()
+	}
 	config := net.ListenConfig{Control: l.restrict}
 	config.SetMultipathTCP(false) // programs expect the usual kind
 	var conn interface {
@@ -100,21 +108,43 @@ func (l *Listen) listen() (*os.File, error) {
 	if err != nil {
 		return nil, errnoOf(err)
 	}
-	if err := control(f, func(fd int) error { return unix.SetNonblock(fd, false) }); err != nil {
+	err = control(f, func(fd int) error {
+		if len(l.Beside) > 0 {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 0)
+		}
+		return unix.SetNonblock(fd, false)
+	})
+	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
+// Port is the network and the port of a socket of IP, "" of any other.
+func (l *Listen) Port() string {
+	if strings.HasPrefix(l.Network, "unix") {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(l.Address)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(l.Network, "46") + ":" + port
+}
+
 // restrict keeps everybody but the owner from a path until Apply says who may use it:
 // nobody slips in between. A system that can't do so before there is the path does it
 // right after.
 func (l *Listen) restrict(_, _ string, raw syscall.RawConn) error {
-	if l.Path() == "" {
-		return nil
-	}
-	return raw.Control(func(fd uintptr) { _ = unix.Fchmod(int(fd), uint32(0o600&l.mode())) })
+	return raw.Control(func(fd uintptr) {
+		if l.Path() != "" {
+			_ = unix.Fchmod(int(fd), uint32(0o600&l.mode()))
+		}
+		if len(l.Beside) > 0 {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		}
+	})
 }
 
 func (l *Listen) mode() os.FileMode {
