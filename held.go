@@ -219,6 +219,7 @@ func (k *keeper) carryOn() outcome {
 	if k.gaveUp != "" {
 		k.intent, k.why, k.reason = failed, "failed", k.gaveUp
 	}
+	k.settleDown()
 	for _, s := range k.slots {
 		for _, p := range s.processes() {
 			if !p.recipe.sameProcess(k.recipe) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -105,8 +106,11 @@ func listenerProgram([]string) int {
 				if err != nil {
 					return
 				}
-				fmt.Fprintln(c, name, os.Getpid())
-				c.Close()
+				go func() {
+					fmt.Fprintln(c, name, os.Getpid())
+					_, _ = io.Copy(io.Discard, c) // until the other side has had enough
+					c.Close()
+				}()
 			}
 		}()
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gafferpm/gaffer/internal/proc"
 )
@@ -84,13 +85,15 @@ type Manager struct {
 	stopper  mailbox       // sends the signals that ask processes to stop, likewise
 
 	sockets sockets
-	events  events
-	follow  followers
-	gauge   gauge
-	graph   dependencies
-	begun   chan struct{} // closed when all that was registered before Run was tried
-	over    chan struct{} // closed when all has stopped
-	version atomic.Uint64 // of the latest change that the Store was told
+	// readable watches sockets of templates that sleep.
+	readable proc.Readable
+	events   events
+	follow   followers
+	gauge    gauge
+	graph    dependencies
+	begun    chan struct{} // closed when all that was registered before Run was tried
+	over     chan struct{} // closed when all has stopped
+	version  atomic.Uint64 // of the latest change that the Store was told
 
 	oomKills atomic.Uint64 // by the kernel, when they were counted last
 
@@ -329,7 +332,10 @@ func (m *Manager) Leaves() bool { return m.leaves.Load() }
 // leave has all keepers start and stop nothing more.
 func (m *Manager) leave(ctx context.Context) {
 	for _, k := range m.snapshot() {
-		_ = k.box.do(ctx, func() { k.closing, k.frozen = true, true }) // the context does not end
+		_ = k.box.do(ctx, func() {
+			k.closing, k.frozen = true, true
+			k.doze(time.Now())
+		}) // the context does not end
 	}
 }
 

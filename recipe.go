@@ -67,7 +67,7 @@ func newRecipe(t Template, env *environment, instance string) (*recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(r.unresolved, r.check()); err != nil {
+	if err := errors.Join(r.unresolved, r.checkOnDemand(), r.check()); err != nil {
 		return nil, named(t.Name, err)
 	}
 	return r, nil
@@ -421,6 +421,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 	for _, t := range []*Template{&a, &b} {
 		t.NumProcesses, t.Priority, t.Start, t.Flapping, t.Backoff = nil, 0, nil, nil, nil
 		t.GracefulTimeout, t.StopSignal = nil, 0
+		t.OnDemand, t.IdleTimeout = false, nil
 		t.Restart, t.SuccessExitCodes, t.MaxRuntime = "", nil, 0
 		t.Ready, t.Health = t.channels()
 		t.DependsOn, t.OnLoss = nil, ""

@@ -56,6 +56,7 @@ func (k *keeper) begin() {
 	for _, s := range k.slots {
 		s.forget()
 	}
+	k.settleDown()
 	k.publish(Event{Kind: KindStart})
 }
 
@@ -201,6 +202,9 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 	}
 	same := was.sameProcess(r)
 	k.reconsider()
+	if was.OnDemand != r.OnDemand && k.intent == up {
+		k.settleDown()
+	}
 	message := ""
 	switch {
 	case k.intent != up || k.live == 0:

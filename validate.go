@@ -44,6 +44,7 @@ func (t *Template) Validate() error {
 	t.validateEnv(&f)
 	t.validateStreams(&f)
 	t.validateSockets(&f)
+	t.validateOnDemand(&f)
 	t.validateNumbers(&f)
 	t.Flapping.validate(&f)
 	t.Backoff.validate(&f)
