@@ -42,8 +42,11 @@ func (k *keeper) status() Status {
 	if st.Reason == "" {
 		st.Reason = k.waitReason()
 	}
-	if k.sleeps() && k.live == 0 && k.intent == up && st.Reason == "" {
-		st.Reason = k.expects()
+	if k.sleeps() && k.live == 0 && k.intent == up {
+		st.Armed = k.demand.fault == ""
+		if st.Reason == "" {
+			st.Reason = k.expects()
+		}
 	}
 	if st.State == Waiting && st.Reason == "" {
 		st.Reason = k.gate.why

@@ -22,6 +22,8 @@ var descriptions = map[string]map[string]string{
 		"redirect_input":     "Make stdin a pipe that can be written to",
 		"custom_streams":     "Labels of more two-way streams, on the descriptors after 2",
 		"sockets":            "Listening sockets that are opened for it and passed to each process, from descriptor 3 on",
+		"on_demand":          "Start processes at the first connection on one of sockets",
+		"idle_timeout":       "After how long without a connection they are stopped; default never",
 		"graceful_timeout":   "Between stop_signal and SIGKILL; default 30s",
 		"stop_signal":        "By name or number; default SIGTERM",
 		"port":               "PORT of slot 1; each further slot gets one more",

@@ -59,6 +59,8 @@ redirect_output = ["out", "out"]
 redirect_input = true
 custom_streams = ["ctl"]
 sockets = ["front", { name = "own", listen = "unix:s" }]
+on_demand = true
+idle_timeout = "5m"
 graceful_timeout = 2.5
 stop_signal = "int"
 port = 3_000
@@ -140,6 +142,7 @@ gid = "adm"
 		Sockets: []gaffer.Socket{
 			{Name: "front", Listen: "127.0.0.1:8080", Backlog: 7}, {Name: "own", Listen: "unix://" + filepath.Join(dir, "s")},
 		},
+		OnDemand: true, IdleTimeout: d(5 * time.Minute),
 		GracefulTimeout: d(2500 * time.Millisecond), StopSignal: 2, Port: 3000,
 		DependsOn: map[string]gaffer.Condition{"db": gaffer.DependsReady, "jobs:mail": gaffer.DependsStarted}, OnLoss: gaffer.LossRestart,
 		Ready: &gaffer.Ready{Output: "^ready$", Timeout: d(20 * time.Second)},

@@ -69,6 +69,9 @@ func drawTemplate(t *rapid.T, name string) gaffer.Template {
 			}
 			tmpl.Sockets = append(tmpl.Sockets, s)
 		}
+		if tmpl.OnDemand = rapid.Bool().Draw(t, "on demand"); tmpl.OnDemand {
+			tmpl.IdleTimeout = optional(t, duration)
+		}
 	}
 	if rapid.Bool().Draw(t, "logs") {
 		tmpl.Logs = &gaffer.LogFiles{

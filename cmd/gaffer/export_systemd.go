@@ -31,7 +31,11 @@ func systemdUnits(templates []gaffer.Template) []unit {
 			}
 			sockets.usedBy(&t, name+".service")
 			units = append(units, unit{name + ".service", serviceUnit(&t, slot, sockets)})
-			if t.Start == nil || *t.Start {
+			switch {
+			case t.Start != nil && !*t.Start:
+			case t.OnDemand && count == 1: // a socket starts one service
+				names = append(names, strings.Fields(sockets.of(&t))...)
+			default:
 				names = append(names, name+".service")
 			}
 		}

@@ -131,7 +131,7 @@ func TestFlagsChangeOnlyTheirFields(t *testing.T) {
 		"--env", "A=one=1", "--env", "C=", "--unset", "env.B", "--env-file", "/a", "--env-file", "/b", "--os-env", "--uid", "0", "--gid", "adm",
 		"--shell", "--start=true", "-c", "0", "--unset", "priority", "--flapping", "window=20s", "--backoff", "off", "--redirect-output", "none",
 		"--custom-streams", "a,b", "--graceful-timeout", "1.5", "--stop-signal", "hup", "--port", "80", "--redirect-input", "--detach=false", "--cwd", "/a$b",
-		"--socket", "web=:80", "--socket", "own=unix:///s,mode=0660,uid=5,gid=adm,backlog=7")
+		"--socket", "web=:80", "--socket", "own=unix:///s,mode=0660,uid=5,gid=adm,backlog=7", "--on-demand", "--idle-timeout", "1.5")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestFlagsChangeOnlyTheirFields(t *testing.T) {
 		Shell: true, Start: &on, NumProcesses: &zero, Flapping: &gaffer.Flapping{Attempts: 3, Window: 2 * ten, MaxRetry: &five},
 		Backoff: &gaffer.Backoff{First: new(gaffer.Duration)}, RedirectOutput: []string{}, CustomStreams: []string{"a", "b"},
 		GracefulTimeout: &half, StopSignal: 1, Port: 80, RedirectInput: true, Cwd: "/a$$b",
-		Sockets: []gaffer.Socket{{Name: "web", Listen: ":80"}, {Name: "own", Listen: "unix:///s", Mode: 0o660, UID: "5", GID: "adm", Backlog: 7}},
+		Sockets: []gaffer.Socket{{Name: "web", Listen: ":80"}, {Name: "own", Listen: "unix:///s", Mode: 0o660, UID: "5", GID: "adm", Backlog: 7}}, OnDemand: true, IdleTimeout: &half,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
@@ -152,7 +152,7 @@ func TestEachFieldCanBeUnset(t *testing.T) {
 	full, err := templateOf(t, gaffer.Template{Name: "web", Cmd: "x", Args: gaffer.Args{"a"}, Env: map[string]string{"A": "1"}},
 		"--env-file", "/a", "--os-env=false", "--uid", "0", "--gid", "0", "--shell", "--start=false", "-c", "2", "--priority", "1", "--flapping", "on",
 		"--backoff", "on", "--redirect-output", "a", "--custom-streams", "b", "--graceful-timeout", "1s", "--stop-signal", "hup", "--port", "80",
-		"--redirect-input", "--detach", "--cwd", "/", "--logs", "max_files=3", "--socket", "web=:80")
+		"--redirect-input", "--detach", "--cwd", "/", "--logs", "max_files=3", "--socket", "web=:80", "--on-demand", "--idle-timeout", "1m")
 	if err != nil {
 		t.Fatal(err)
 	}

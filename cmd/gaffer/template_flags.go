@@ -233,7 +233,7 @@ func (f *templateFlags) unset(field string) error {
 var fieldNames = []string{
 	"args", "env", "env_files", "os_env", "cwd", "uid", "gid", "shell", "detach", "numprocesses", "priority", "start",
 	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "custom_streams", "sockets", "graceful_timeout", "stop_signal", "port",
-	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "ready", "health",
+	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "ready", "health", "on_demand", "idle_timeout",
 }
 
 // without is the template with one field unset.

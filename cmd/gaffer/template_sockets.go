@@ -27,6 +27,12 @@ func (f *templateFlags) addSockets(cmd *cobra.Command) {
 		})
 		return err
 	})
+	f.truth(cmd, "on-demand", "start it at the first connection on one of its sockets", func(t *gaffer.Template, on bool) { t.OnDemand = on })
+	cmd.Flags().Func("idle-timeout", "`time` without connections after which what was started on demand is stopped (default never)", func(s string) error {
+		var d gaffer.Duration
+		f.change(func(t *gaffer.Template) { t.IdleTimeout = &d })
+		return d.UnmarshalText([]byte(s))
+	})
 }
 
 func parseSocket(s string) (gaffer.Socket, error) {
