@@ -182,7 +182,7 @@ func parseUnix(network, path string) (string, error) {
 		}
 	case !filepath.IsAbs(path):
 		return "", invalidf("%s:%s: want an absolute path", network, path)
-	case strings.HasSuffix(path, "/"):
+	case strings.HasSuffix(path, "/"), filepath.Clean(path) == "/":
 		return "", invalidf("%s:%s: that is a directory", network, path)
 	default:
 		path = filepath.Clean(path)

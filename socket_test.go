@@ -58,7 +58,7 @@ func TestAddressesOfSockets(t *testing.T) {
 func long(n int) string { return "/" + strings.Repeat("x", n-1) }
 
 func FuzzParseListen(f *testing.F) {
-	for _, s := range []string{":80", "[::1%lo]:80", "unix:///a/../b", "unix:@x", "udp://localhost:1"} {
+	for _, s := range []string{":80", "[::1%lo]:80", "unix:///a/../b", "unix:@x", "udp://localhost:1", "unix:/."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
