@@ -152,6 +152,28 @@ func TestWhatEndsInOrderSleepsAgain(t *testing.T) {
 	r.statusIs("web", InBackoff, "exit status 3")
 }
 
+// Who depends on what sleeps can connect to it, and need not wait; that it comes and goes
+// is no loss.
+func TestOnDemandIsThereForThoseWhoDependOnIt(t *testing.T) {
+	r := newReal(t, Options{})
+	at := freePort(t)
+	r.ok(r.Add(r.ctx, program("db", "listener", onDemand(time.Second), listensAt(Socket{Name: "db", Listen: at}))))
+	r.ok(r.Add(r.ctx, script("app", "exec sleep 100", func(t *Template) {
+		t.DependsOn, t.OnLoss = map[string]Condition{"db": DependsStarted}, LossRestart
+	})))
+	r.statusIs("app", Running, "")
+	r.statusIs("db", Waiting, "for the first connection")
+	before := r.pids("app")
+	r.asks("tcp", at)
+	if e := r.awaits(KindExit); e.Name != "db" {
+		t.Errorf("%s has ended", e.Name)
+	}
+	r.asks("tcp", at)
+	if now := r.pids("app"); len(now) != 1 || now[0] != before[0] {
+		t.Errorf("processes %v, were %v", now, before)
+	}
+}
+
 func TestOnDemandThatCannotListenSaysSo(t *testing.T) {
 	r := newReal(t, Options{})
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
