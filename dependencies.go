@@ -271,6 +271,11 @@ func (k *keeper) facts() facts {
 		f.healthy = f.healthy && runs
 		f.lostHealthy = f.lostHealthy && !runs
 	}
+	if k.answers() {
+		f.started, f.ready, f.healthy, f.done, f.success = true, true, true, false, false
+		f.lostStarted, f.lostReady, f.lostHealthy = false, false, false
+		return f
+	}
 	if size == 0 {
 		f.started, f.done, f.success = false, false, false
 	}

@@ -159,6 +159,7 @@ func (k *keeper) adopt(n *note, r *recipe, h *proc.Held) {
 		return
 	}
 	k.take(s, p)
+	k.recallSockets(r, h)
 	if h.Exit != nil && h.Exit.Lost && h.PIDFD < 0 {
 		defer k.publishOf(p, KindGap, "it ended while nothing of gaffer ran: how is not known, and what it wrote last is lost")
 	}
@@ -219,6 +220,7 @@ func (k *keeper) carryOn() outcome {
 		k.intent, k.why, k.reason = failed, "failed", k.gaveUp
 	}
 	var good *recipe
+	k.settleDown()
 	for _, s := range k.slots {
 		for _, p := range s.processes() {
 			switch {

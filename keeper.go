@@ -43,6 +43,9 @@ type keeper struct {
 	reason     string         // why it failed
 	rollout    *RolloutStatus // how the latest one goes, or went
 	gaveUp     string         // why it had failed when the manager before ended
+	demand     demand         // of one that is started on demand
+	listening  []Socket       // what is to be open for it
+	binding    int            // how often that is yet to be made so
 	detaching  int            // detached processes that are being started
 	ended      bool           // removed, and nothing is left of it
 
@@ -91,10 +94,12 @@ func (k *keeper) reconcile() {
 	k.resume(now)
 	k.expire(now)
 	k.lookAtGate()
+	k.doze(now)
 	k.empty()
 	k.restart()
 	k.fill(now)
 	k.trim()
+	k.listen()
 	k.shown.Store(int32(len(k.slots)))
 	k.end()
 	k.tellFacts()
@@ -105,7 +110,7 @@ func (k *keeper) reconcile() {
 
 // size is how many slots should have a process.
 func (k *keeper) size() int {
-	if k.intent != up || k.removing || k.recipe.Detach {
+	if k.intent != up || k.removing || k.recipe.Detach || k.sleeps() {
 		return 0
 	}
 	return k.count
@@ -137,6 +142,8 @@ func (k *keeper) empty() {
 	kind, why := KindReap, scaledDown
 	if k.intent != up || k.removing {
 		kind, why = KindStopPID, k.why
+	} else if k.sleeps() {
+		why = idled
 	}
 	for i := len(k.slots) - 1; i >= size; i-- {
 		for _, p := range k.slots[i].processes() {
@@ -280,11 +287,17 @@ func (k *keeper) launchFailed(p *process, err error) {
 // startDelay is how long to wait after a start that has failed: that is never tried again
 // without a pause.
 func (k *keeper) startDelay(s *slot) time.Duration {
+	rule := k.startRule()
+	return max(rule.shake(rule.step(s.crashes-1)), time.Millisecond)
+}
+
+// startRule is the rule of back-off where there has to be one.
+func (k *keeper) startRule() backoffRule {
 	rule := k.recipe.backoff()
 	if rule.first == 0 {
 		rule = (*Backoff)(nil).rule()
 	}
-	return max(rule.shake(rule.step(s.crashes-1)), time.Millisecond)
+	return rule
 }
 
 // leave tells a process to stop, for that reason.
@@ -471,7 +484,7 @@ func (k *keeper) ranSince(p *process, at time.Time, window time.Duration) bool {
 
 // trim forgets the empty slots above the wanted number.
 func (k *keeper) trim() {
-	if k.intent != up && !k.removing {
+	if (k.intent != up || k.sleeps()) && !k.removing {
 		return // a stopped template's slots remember how it ended
 	}
 	for n := len(k.slots); n > k.size(); n-- {
@@ -485,7 +498,7 @@ func (k *keeper) trim() {
 
 // end ends a keeper whose template was removed, when nothing is left of it.
 func (k *keeper) end() {
-	if !k.removing || k.ended || k.live > 0 || k.detaching > 0 {
+	if !k.removing || k.ended || k.live > 0 || k.detaching > 0 || k.binding > 0 {
 		return
 	}
 	k.ended = true

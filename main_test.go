@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -22,14 +24,15 @@ const helperVariable = "GAFFER_TEST_PROGRAM"
 
 // programs are what real processes of the tests do.
 var programs = map[string]func(args []string) int{
-	"dummy":  dummyProgram,
-	"crash":  func([]string) int { time.Sleep(100 * time.Millisecond); return 1 },
-	"exit":   func([]string) int { return 3 },
-	"echo":   echoProgram,
-	"stream": streamProgram,
-	"sleep":  func([]string) int { waitFor(syscall.SIGTERM); return 0 },
-	"args":   func(args []string) int { fmt.Println(strings.Join(args, "|")); waitFor(syscall.SIGTERM); return 0 },
-	"hungry": hungryProgram,
+	"dummy":    dummyProgram,
+	"crash":    func([]string) int { time.Sleep(100 * time.Millisecond); return 1 },
+	"exit":     func([]string) int { return 3 },
+	"echo":     echoProgram,
+	"stream":   streamProgram,
+	"sleep":    func([]string) int { waitFor(syscall.SIGTERM); return 0 },
+	"args":     func(args []string) int { fmt.Println(strings.Join(args, "|")); waitFor(syscall.SIGTERM); return 0 },
+	"hungry":   hungryProgram,
+	"listener": listenerProgram,
 	"stubborn": func([]string) int {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
@@ -104,6 +107,40 @@ func hungryProgram(args []string) int {
 	}
 	waitFor(syscall.SIGTERM)
 	return int(memory[0]) - 1
+}
+
+// listenerProgram answers who connects to a socket that it was passed with the socket's
+// name and its own number, and ends when it is asked to.
+func listenerProgram([]string) int {
+	n, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || n == 0 || len(names) != n {
+		fmt.Printf("LISTEN_PID=%s LISTEN_FDS=%d LISTEN_FDNAMES=%s, pid %d\n", os.Getenv("LISTEN_PID"), n, names, os.Getpid())
+		return 99
+	}
+	for i, name := range names {
+		l, err := net.FileListener(os.NewFile(uintptr(3+i), name))
+		if err != nil {
+			fmt.Println(name, err)
+			return 98
+		}
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					fmt.Fprintln(c, name, os.Getpid())
+					_, _ = io.Copy(io.Discard, c) // until the other side has had enough
+					c.Close()
+				}()
+			}
+		}()
+	}
+	fmt.Println("listening")
+	waitFor(syscall.SIGTERM)
+	return 0
 }
 
 func waitFor(sig os.Signal) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gafferpm/gaffer/internal/proc"
 )
@@ -47,6 +48,9 @@ type Options struct {
 	Store Store
 	// Holder holds processes beyond the manager's end. Default: they are this program's.
 	Holder Holder
+	// Sockets keeps the listening sockets of templates beyond the manager's end. Default:
+	// they end with it.
+	Sockets SocketStore
 	// Logs keeps what processes write. Default: the last of it is kept in memory.
 	Logs Logs
 	// Resume says that the manager goes on where another one has left off: what was
@@ -80,14 +84,17 @@ type Manager struct {
 	launcher mailbox       // forks, one after the other, beside the keepers
 	stopper  mailbox       // sends the signals that ask processes to stop, likewise
 
-	events  events
-	follow  followers
-	gauge   gauge
-	graph   dependencies
-	guard   guard
-	begun   chan struct{} // closed when all that was registered before Run was tried
-	over    chan struct{} // closed when all has stopped
-	version atomic.Uint64 // of the latest change that the Store was told
+	sockets sockets
+	// readable watches sockets of templates that sleep.
+	readable proc.Readable
+	events   events
+	follow   followers
+	gauge    gauge
+	graph    dependencies
+	guard    guard
+	begun    chan struct{} // closed when all that was registered before Run was tried
+	over     chan struct{} // closed when all has stopped
+	version  atomic.Uint64 // of the latest change that the Store was told
 
 	oomKills atomic.Uint64 // by the kernel, when they were counted last
 
@@ -120,7 +127,8 @@ func New(opts Options) (*Manager, error) {
 	m := &Manager{
 		opts: opts, env: env, instance: opts.Instance,
 		host: opts.host, logger: opts.Logger,
-		begun: make(chan struct{}), over: make(chan struct{}),
+		sockets: sockets{store: opts.Sockets},
+		begun:   make(chan struct{}), over: make(chan struct{}),
 		keepers: map[string]*keeper{},
 	}
 	if strings.ContainsAny(m.instance, "./") {
@@ -184,6 +192,7 @@ func (m *Manager) Run(ctx context.Context, apps ...App) error {
 	err := m.startApps(ctx, apps)
 	if err == nil {
 		m.startRegistered(ctx)
+		m.launcher.post(m.sockets.settle)
 		m.events.forgetAllBut(m.snapshot())
 		close(m.begun)
 		<-ctx.Done()
@@ -304,6 +313,7 @@ func (m *Manager) shutdown() error {
 		m.opts.Logs.End()
 	}
 	m.gauge.close()
+	_ = m.launcher.do(ctx, func() { m.sockets.close(m.leaves.Load()) }) // the context does not end
 	close(m.over)
 	errs = append(errs, m.host.Close())
 	return errors.Join(errs...)
@@ -323,7 +333,10 @@ func (m *Manager) Leaves() bool { return m.leaves.Load() }
 // leave has all keepers start and stop nothing more.
 func (m *Manager) leave(ctx context.Context) {
 	for _, k := range m.snapshot() {
-		_ = k.box.do(ctx, func() { k.closing, k.frozen = true, true }) // the context does not end
+		_ = k.box.do(ctx, func() {
+			k.closing, k.frozen = true, true
+			k.doze(time.Now())
+		}) // the context does not end
 	}
 }
 
@@ -371,6 +384,12 @@ func (m *Manager) start(p *process, h proc.Handler, note []byte, done func(error
 		done(err)
 		return
 	}
+	files, err := m.sockets.acquire(p.k, p.recipe.Sockets)
+	if err != nil {
+		done(err)
+		return
+	}
+	p.recipe.withSockets(spec, files)
 	spec.ID, spec.Note, spec.Captures = p.id, note, p.captures()
 	m.host.Launch(spec, h, func(err error) {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {

@@ -36,7 +36,7 @@ func (m *Manager) Preview(ctx context.Context, t Template) (Step, error) {
 // laterFields are those on which no running process depends.
 var laterFields = []string{
 	"numprocesses", "priority", "start", "flapping", "backoff", "graceful_timeout", "stop_signal",
-	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout",
+	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout", "on_demand", "idle_timeout",
 }
 
 // changes are the fields in which the next recipe differs, as they were written.

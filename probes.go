@@ -161,7 +161,7 @@ func (r *Ready) validate(f *faults, t *Template) {
 	if r.Output != "" && len(t.outputs()) == 0 {
 		f.add("ready.output", "nothing that it writes is captured: redirect_output is empty")
 	}
-	if taken := firstReadyFD + len(t.Files) + len(t.CustomStreams); r.FD != 0 && (r.FD < taken || r.FD > mostReadyFD) {
+	if taken := firstReadyFD + len(t.Sockets) + len(t.Files) + len(t.CustomStreams); r.FD != 0 && (r.FD < taken || r.FD > mostReadyFD) {
 		f.add("ready.fd", "%d: want %d to %d: those below are taken", r.FD, taken, mostReadyFD)
 	}
 	if r.Timeout != nil && *r.Timeout <= 0 {

@@ -69,7 +69,7 @@ func newRecipe(t Template, env *environment, instance string) (*recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(r.unresolved, r.check()); err != nil {
+	if err := errors.Join(r.unresolved, r.checkOnDemand(), r.check()); err != nil {
 		return nil, named(t.Name, err)
 	}
 	return r, nil
@@ -118,6 +118,7 @@ func (t *Template) clone() Template {
 	c.EnvFiles = slices.Clone(t.EnvFiles)
 	c.RedirectOutput = slices.Clone(t.RedirectOutput)
 	c.CustomStreams = slices.Clone(t.CustomStreams)
+	c.Sockets = slices.Clone(t.Sockets)
 	c.Files = slices.Clone(t.Files)
 	c.SuccessExitCodes = slices.Clone(t.SuccessExitCodes)
 	c.DependsOn = maps.Clone(t.DependsOn)
@@ -325,6 +326,9 @@ func (r *recipe) variables(slot int, id uint64) (vars map[string]string, field s
 	if r.Health != nil && r.Health.Watchdog != 0 {
 		own["WATCHDOG_USEC"] = strconv.FormatInt(time.Duration(r.Health.Watchdog).Microseconds(), 10)
 	}
+	if len(r.Sockets) > 0 {
+		own["LISTEN_FDS"], own["LISTEN_FDNAMES"] = strconv.Itoa(len(r.Sockets)), strings.Join(r.socketNames(), ":")
+	}
 	before := maps.Clone(vars) // what values of Env see: not each other
 	for name, text := range r.Env {
 		value, err := expand(text, func(name string) (string, bool) {
@@ -378,8 +382,9 @@ func (t *Template) Environ() ([]string, error) {
 	if err != nil {
 		return nil, named(t.Name, &FieldError{field, err})
 	}
-	delete(vars, "GAFFER_ID")
-	delete(vars, markName)
+	for _, name := range []string{"GAFFER_ID", markName, "LISTEN_FDS", "LISTEN_FDNAMES"} {
+		delete(vars, name)
+	}
 	return r.environ(vars), nil
 }
 
@@ -431,6 +436,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 	for _, t := range []*Template{&a, &b} {
 		t.NumProcesses, t.Priority, t.Start, t.Flapping, t.Backoff = nil, 0, nil, nil, nil
 		t.GracefulTimeout, t.StopSignal = nil, 0
+		t.OnDemand, t.IdleTimeout = false, nil
 		t.Restart, t.SuccessExitCodes, t.MaxRuntime = "", nil, 0
 		t.Ready, t.Health = t.channels()
 		t.DependsOn, t.OnLoss, t.Rollout = nil, "", nil
@@ -447,6 +453,10 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		}
 		t.EnvFiles, t.CustomStreams, t.Files = orNil(t.EnvFiles), orNil(t.CustomStreams), orNil(t.Files)
 	}
+	if !sameSockets(a.Sockets, b.Sockets) {
+		return false
+	}
+	a.Sockets, b.Sockets = nil, nil // of which the rest is no process's business
 	return r.envSum == next.envSum && reflect.DeepEqual(a, b)
 }
 

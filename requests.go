@@ -56,6 +56,7 @@ func (k *keeper) begin() {
 	for _, s := range k.slots {
 		s.forget()
 	}
+	k.settleDown()
 	k.publish(Event{Kind: KindStart})
 }
 
@@ -91,7 +92,8 @@ func (k *keeper) stop(why string) outcome {
 	}
 	k.intent, k.why, k.restarting = down, why, nil
 	k.pauseUntil, k.reason = time.Time{}, ""
-	return outcome{until: k.without(before)}
+	without := k.without(before)
+	return outcome{until: func() bool { return without() && k.binding == 0 }}
 }
 
 // close stops the template for good, because the manager stops.
@@ -195,6 +197,9 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 	before := k.previous
 	k.setRecipe(r)
 	k.previous, k.count = was, count
+	if was.OnDemand != r.OnDemand && k.intent == up {
+		k.settleDown()
+	}
 	message := ""
 	switch {
 	case k.intent != up || k.live == 0:
@@ -285,7 +290,7 @@ func (k *keeper) usable() error {
 
 // settled says that every slot that is wanted was tried.
 func (k *keeper) settled() bool {
-	if k.starting > 0 && k.size() > 0 {
+	if k.starting > 0 && k.size() > 0 || k.binding > 0 {
 		return false
 	}
 	if !k.gate.passed && k.size() > 0 {
@@ -306,7 +311,7 @@ func (k *keeper) settled() bool {
 // tried says that every slot that is wanted has a process that runs, ready or not, or
 // waits for something.
 func (k *keeper) tried() bool {
-	if k.starting > 0 && k.size() > 0 {
+	if k.starting > 0 && k.size() > 0 || k.binding > 0 {
 		return false
 	}
 	for n := 1; n <= k.size() && k.gate.passed; n++ {

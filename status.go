@@ -43,6 +43,12 @@ func (k *keeper) status() Status {
 	if st.Reason == "" {
 		st.Reason = k.waitReason()
 	}
+	if k.sleeps() && k.live == 0 && k.intent == up {
+		st.Armed = k.demand.fault == ""
+		if st.Reason == "" {
+			st.Reason = k.expects()
+		}
+	}
 	if st.State == Waiting && st.Reason == "" {
 		st.Reason = k.gate.why
 	}
@@ -92,6 +98,10 @@ func (k *keeper) state() State {
 		return Stopped
 	case !k.pauseUntil.IsZero():
 		return InFlapping
+	case k.sleeps() && k.demand.fault != "":
+		return InBackoff
+	case k.sleeps():
+		return Waiting
 	}
 	if !k.gate.passed && k.size() > 0 && k.live == 0 {
 		return Waiting

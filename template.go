@@ -84,8 +84,17 @@ type Template struct {
 	RedirectInput bool `json:"redirect_input,omitempty" toml:"redirect_input,omitempty"`
 	// CustomStreams labels further two-way streams, on the descriptors after 2.
 	CustomStreams []string `json:"custom_streams,omitempty" toml:"custom_streams,omitempty"`
-	// Files are passed on to every process, from descriptor 3 on and before the
-	// custom streams. They exist in Go only, and stay the caller's to close, once
+	// Sockets are the listening sockets that are opened for the template and passed to
+	// each of its processes, from descriptor 3 on.
+	Sockets []Socket `json:"sockets,omitempty" toml:"sockets,omitempty"`
+	// OnDemand starts processes at the first connection on one of Sockets (Linux).
+	OnDemand bool `json:"on_demand,omitempty" toml:"on_demand,omitempty"`
+	// IdleTimeout is after how long without any connection processes that were started
+	// on demand are stopped, until the next one. A running process does not depend on it.
+	// Default: never.
+	IdleTimeout *Duration `json:"idle_timeout,omitempty" toml:"idle_timeout,omitempty"`
+	// Files are passed on to every process, after Sockets and before the custom
+	// streams. They exist in Go only, and stay the caller's to close, once
 	// the template is gone.
 	Files []*os.File `json:"-" toml:"-"`
 	// GracefulTimeout is the time between StopSignal and SIGKILL. Default 30s;

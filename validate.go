@@ -32,6 +32,8 @@ func (f *faults) wrap(field string, err error) {
 	}
 }
 
+func (f *faults) err() error { return errors.Join(*f...) }
+
 // Validate tells everything that is wrong with the template as it is written,
 // each as a *FieldError, joined. Whether the program, the directory and the user
 // exist is checked when the template is added.
@@ -41,6 +43,8 @@ func (t *Template) Validate() error {
 	t.validateCommand(&f)
 	t.validateEnv(&f)
 	t.validateStreams(&f)
+	t.validateSockets(&f)
+	t.validateOnDemand(&f)
 	t.validateNumbers(&f)
 	t.Flapping.validate(&f)
 	t.Backoff.validate(&f)
@@ -51,7 +55,7 @@ func (t *Template) Validate() error {
 	t.Rollout.validate(&f, t)
 	t.validateLimits(&f)
 	t.validateRules(&f)
-	return errors.Join(f...)
+	return f.err()
 }
 
 func (t *Template) validateCommand(f *faults) {

@@ -18,6 +18,11 @@ func (m *Manager) Add(ctx context.Context, t Template) error {
 	if err := m.checkDependencies(ctx, &r.Template); err != nil {
 		return err
 	}
+	untry, err := m.tryToListen(r, r.starts())
+	if err != nil {
+		return err
+	}
+	defer untry()
 	return m.add(ctx, r, nil)
 }
 
@@ -113,6 +118,11 @@ func (m *Manager) Update(ctx context.Context, t Template) error {
 		return err
 	}
 	k := found[0]
+	untry, err := m.tryToListen(r, len(r.Sockets) > 0 && k.listens())
+	if err != nil {
+		return err
+	}
+	defer untry()
 	return k.request(ctx, func() (outcome, error) { return k.update(r) })
 }
 

@@ -45,6 +45,7 @@ func (s *schemas) build() {
 		reflect.TypeFor[gaffer.Duration](): reflect.TypeFor[durationText](),
 		reflect.TypeFor[gaffer.Size]():     reflect.TypeFor[sizeText](),
 		reflect.TypeFor[gaffer.Signal]():   reflect.TypeFor[signalText](),
+		reflect.TypeFor[gaffer.Mode]():     reflect.TypeFor[modeText](),
 		reflect.TypeFor[gaffer.Account]():  reflect.TypeFor[accountText](),
 		reflect.TypeFor[gaffer.Rlimit]():   reflect.TypeFor[rlimitText](),
 		reflect.TypeFor[gaffer.Args]():     reflect.TypeFor[argsList](),
@@ -114,6 +115,7 @@ type (
 	signalText   string
 	accountText  string
 	rlimitText   string
+	modeText     string
 	argsList     []string
 	roleText     string
 	countText    string
@@ -157,6 +159,10 @@ func (accountText) Schema(huma.Registry) *huma.Schema {
 
 func (rlimitText) Schema(huma.Registry) *huma.Schema {
 	return textOr(huma.TypeInteger, "A number, a size or \"unlimited\"; a soft and a hard one as \"1024:65536\"", "unlimited", "8MiB", "1024:65536", 65536)
+}
+
+func (modeText) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Description: "The permissions of a file, in octal", Examples: []any{"0660"}}
 }
 
 func (countText) Schema(huma.Registry) *huma.Schema {

@@ -17,6 +17,9 @@ import (
 // fault, so that one run shows all of them.
 type decoder struct {
 	faults Faults
+	// sockets are those of the file by their names, to which templates refer; nil: what
+	// they are is not known. Those that are wrong are nil.
+	sockets map[string]*gaffer.Socket
 }
 
 func (d *decoder) fault(at spot, format string, a ...any) {
@@ -70,6 +73,9 @@ func (d *decoder) value(n *node, v reflect.Value, name string) {
 	switch p := v.Addr().Interface().(type) {
 	case *gaffer.Args:
 		d.args(n, p, name)
+		return
+	case *gaffer.Socket:
+		d.socketOf(n, p, name)
 		return
 	case encoding.TextUnmarshaler:
 		d.text(n, p, name)
@@ -188,6 +194,9 @@ func (d *decoder) list(n *node, v reflect.Value, name string) {
 	what := "a list of texts"
 	if v.Type().Elem().Kind() == reflect.Struct {
 		what = "tables such as [[daemon." + name + "]]"
+	}
+	if v.Type().Elem() == reflect.TypeFor[gaffer.Socket]() {
+		what = "a list of names of sockets"
 	}
 	if !d.want(n, name, what, unstable.Array) {
 		return

@@ -16,13 +16,13 @@ import (
 
 // The top-level names of gaffer.toml, and of a profile in it.
 var (
-	topNames     = []string{"process", "daemon", "webhook", "forward", "plugin", "profile", "include"}
-	profileNames = []string{"process", "daemon", "webhook", "forward", "plugin"}
+	topNames     = []string{"process", "socket", "daemon", "webhook", "forward", "plugin", "profile", "include"}
+	profileNames = []string{"process", "socket", "daemon", "webhook", "forward", "plugin"}
 )
 
 // depths is how many levels of tables below a top-level name several files may
 // fill together. The tables below that are of one file each.
-var depths = map[string]int{"process": 1, "webhook": 1, "forward": 1, "plugin": 1, "profile": 3}
+var depths = map[string]int{"process": 1, "socket": 1, "webhook": 1, "forward": 1, "plugin": 1, "profile": 3}
 
 // readDocument reads a gaffer.toml and what it includes as one tree.
 func (l *loader) readDocument(path string) (*node, error) {
@@ -99,7 +99,7 @@ func (d *decoder) top(root *node, known []string) {
 }
 
 // examples are names of tables, for messages.
-var examples = map[string]string{"process": "web", "webhook": "alert", "forward": "central", "plugin": "dashboard", "profile": "production"}
+var examples = map[string]string{"process": "web", "socket": "web", "webhook": "alert", "forward": "central", "plugin": "dashboard", "profile": "production"}
 
 // tables are the names in n that stand for tables; what else there is is taken out.
 func (d *decoder) tables(n *node, kind string) []string {

@@ -86,7 +86,7 @@ func (b *daemonLoader) loadTOML(l *loader) error {
 	l.processes(root)
 	d := &decoder{}
 	for _, key := range root.keys {
-		if key != "process" {
+		if key != "process" && key != "socket" {
 			d.unite(b.tree, root, key, "", depths[key])
 		}
 	}

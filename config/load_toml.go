@@ -133,6 +133,7 @@ func (l *loader) processes(root *node) {
 		return
 	}
 	d := &decoder{}
+	d.fileSockets(root)
 	for _, name := range d.tables(tables, "process") {
 		n := tables.fields[name]
 		if t, ok := d.process(n, name); ok {

@@ -91,6 +91,11 @@ func checkProfile(n *node) Faults {
 			}
 		}
 	}
+	if tables := n.fields["socket"]; tables != nil {
+		for _, name := range d.tables(tables, "socket") {
+			d.socketTable(tables.fields[name], &gaffer.Socket{}, "socket."+quotedKey(name), "name")
+		}
+	}
 	if tables := n.fields["process"]; tables != nil {
 		for _, name := range d.tables(tables, "process") {
 			d.template(tables.fields[name], &gaffer.Template{Name: name})

@@ -58,6 +58,9 @@ start = false
 redirect_output = ["out", "out"]
 redirect_input = true
 custom_streams = ["ctl"]
+sockets = ["front", { name = "own", listen = "unix:s" }]
+on_demand = true
+idle_timeout = "5m"
 graceful_timeout = 2.5
 stop_signal = "int"
 port = 3_000
@@ -147,6 +150,14 @@ ready = { notify = true }
 
 [process."jobs:mail"]
 cmd = "mail"
+[socket.front]
+listen = "127.0.0.1:8080"
+backlog = 7
+[socket.unused]
+listen = "unix://s2"
+mode = "0660"
+uid = 5
+gid = "adm"
 `, "web.env": "X=1\n"})
 	// The null device is no regular file: one fault, and then without it.
 	if _, err := load(t, dir, "gaffer.toml", config.Options{}); err == nil || !strings.Contains(err.Error(), "/dev/null: is not a regular file") {
@@ -165,6 +176,10 @@ cmd = "mail"
 		OSEnv: new(false), Cwd: filepath.Join(dir, "sub"), UID: "1000", GID: "adm", Shell: true,
 		NumProcesses: new(2), Priority: -1, Start: new(false),
 		RedirectOutput: []string{"out", "out"}, RedirectInput: true, CustomStreams: []string{"ctl"},
+		Sockets: []gaffer.Socket{
+			{Name: "front", Listen: "127.0.0.1:8080", Backlog: 7}, {Name: "own", Listen: "unix://" + filepath.Join(dir, "s")},
+		},
+		OnDemand: true, IdleTimeout: d(5 * time.Minute),
 		GracefulTimeout: d(2500 * time.Millisecond), StopSignal: 2, Port: 3000,
 		Rollout: &gaffer.Rollout{
 			Order: "start-first", MaxSurge: new(2), MaxUnavailable: new(1), Drain: gaffer.Duration(5 * time.Second), Timeout: gaffer.Duration(time.Hour),

@@ -5,8 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
-	"strings"
 
+	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/internal/nearest"
 )
 
@@ -14,19 +14,7 @@ import (
 // say what field they are about.
 
 // Mode is the permissions of a file, written in octal: "0660".
-type Mode uint32
-
-// UnmarshalText reads three or four octal digits.
-func (m *Mode) UnmarshalText(b []byte) error {
-	n, err := strconv.ParseUint(strings.TrimPrefix(string(b), "0o"), 8, 32)
-	if err != nil || n > 0o777 {
-		return fmt.Errorf("mode %q: want octal digits such as \"0660\"", b)
-	}
-	*m = Mode(n)
-	return nil
-}
-
-func (m Mode) String() string { return fmt.Sprintf("%#04o", uint32(m)) }
+type Mode = gaffer.Mode
 
 // Role is what somebody may do: viewer, operator or admin.
 type Role string

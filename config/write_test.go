@@ -61,6 +61,18 @@ func drawTemplate(t *rapid.T, name string) gaffer.Template {
 			Jitter: optional(t, rapid.Float64Range(0, 1)), ResetAfter: optional(t, duration),
 		}
 	}
+	if rapid.Bool().Draw(t, "sockets") {
+		for _, n := range rapid.SliceOfNDistinct(rapid.IntRange(0, 5), 1, 3, rapid.ID).Draw(t, "which") {
+			s := gaffer.Socket{Name: "s" + string(rune('a'+n)), Listen: "127.0.0.1:80" + string(rune('0'+n)), Backlog: rapid.IntRange(0, 1).Draw(t, "backlog")}
+			if n > 2 {
+				s = gaffer.Socket{Name: s.Name, Listen: "unix:///run/" + s.Name, Mode: gaffer.Mode(rapid.IntRange(0, 0o777).Draw(t, "mode")), UID: "5", GID: "g"}
+			}
+			tmpl.Sockets = append(tmpl.Sockets, s)
+		}
+		if tmpl.OnDemand = rapid.Bool().Draw(t, "on demand"); tmpl.OnDemand {
+			tmpl.IdleTimeout = optional(t, duration)
+		}
+	}
 	if rapid.Bool().Draw(t, "logs") {
 		tmpl.Logs = &gaffer.LogFiles{
 			MaxSize: gaffer.Size(rapid.Int64Range(4<<10, 1<<30).Draw(t, "max_size")), MaxFiles: rapid.IntRange(2, 100).Draw(t, "max_files"),

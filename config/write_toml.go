@@ -19,12 +19,13 @@ import (
 func FormatTOML(templates []gaffer.Template) ([]byte, error) {
 	var b bytes.Buffer
 	var errs []error
+	named := writeSockets(&b, templates, &errs)
 	for i := range templates {
 		t := &templates[i]
-		if i > 0 {
+		if b.Len() > 0 {
 			b.WriteByte('\n')
 		}
-		w := tomlWriter{b: &b, table: "process." + quotedKey(t.Name)}
+		w := tomlWriter{b: &b, table: "process." + quotedKey(t.Name), named: named}
 		w.header()
 		w.fields(reflect.ValueOf(t).Elem(), "name")
 		for _, err := range w.errs {
@@ -41,6 +42,7 @@ func FormatTOML(templates []gaffer.Template) ([]byte, error) {
 type tomlWriter struct {
 	b     *bytes.Buffer
 	table string
+	named map[string]gaffer.Socket // those that have a table, to which a name refers
 	errs  []error
 }
 
@@ -106,6 +108,8 @@ func (w *tomlWriter) value(v reflect.Value, name string) {
 		w.list(v, name)
 	case reflect.Map:
 		w.inline(v, name)
+	case reflect.Struct:
+		w.inlineTable(v, name)
 	default:
 		// A new kind of field needs its case here; a test writes every field.
 		w.errs = append(w.errs, fmt.Errorf("%s: gaffer cannot write a field of type %s", name, v.Type()))

@@ -3,6 +3,7 @@ package gaffertest
 import (
 	"encoding/json"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ var templateCases = []aCase{
 	{"UpdateReplacesOnlyWhenItMust", updateReplaces},
 	{"UpdateThatIsRefusedChangesNothing", updateRefused},
 	{"RemoveStopsAndForgets", removeForgets},
+	{"SocketsArePassedOn", socketsPassed},
 	{"NothingIsNoError", nothingIsNoError},
 }
 
@@ -116,7 +118,9 @@ func templatesComeBack(b *bench) {
 		Name: "jobs:mail", Cmd: "sleep", Args: gaffer.Args{"1000", "with space", ""},
 		Env: map[string]string{"A": "1", "B": "two\nlines", "C": `"quoted" ü`}, OSEnv: new(true), Cwd: "/",
 		NumProcesses: new(3), Priority: -4, Start: new(false),
-		Flapping:       &gaffer.Flapping{Attempts: 3, Window: second, RetryIn: &second, MaxRetry: new(-1)},
+		Flapping: &gaffer.Flapping{Attempts: 3, Window: second, RetryIn: &second, MaxRetry: new(-1)},
+		Sockets:  []gaffer.Socket{{Name: "web", Listen: "127.0.0.1:1", Backlog: 5}, {Name: "own", Listen: "unix:///run/web.sock", Mode: 0o660, UID: "0", GID: "0"}},
+		OnDemand: true, IdleTimeout: new(gaffer.Duration(time.Minute)),
 		RedirectOutput: []string{"log", "log"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: new(gaffer.Duration(1500 * time.Millisecond)), StopSignal: 2, Port: 8000,
 		DependsOn: map[string]gaffer.Condition{"quiet": gaffer.DependsReady}, OnLoss: gaffer.LossStop,
@@ -228,5 +232,28 @@ func nothingIsNoError(b *bench) {
 	b.ok(err)
 	if len(wanted) != 0 {
 		b.Errorf("scaled %v of nothing", wanted)
+	}
+}
+
+func socketsPassed(b *bench) {
+	free, err := net.Listen("tcp4", "127.0.0.1:0")
+	b.ok(err)
+	web := gaffer.Socket{Name: "web", Listen: free.Addr().String()}
+	listens := func(t *gaffer.Template) { t.Sockets = []gaffer.Socket{web} }
+	const checks = `test "$LISTEN_PID:$LISTEN_FDS:$LISTEN_FDNAMES" = "$$:1:web" || exit 9; `
+	err = b.c.Add(b.ctx, script("web", checks+sleeps, listens))
+	b.is(err, gaffer.ErrConflict)
+	equal(b, "fields", faultsOf(err), []string{"sockets"})
+	equal(b, "templates", b.names(gaffer.All), nil)
+	b.ok(free.Close())
+	b.add("web", checks+sleeps, listens)
+	for range 2 {
+		c, err := net.Dial("tcp4", web.Listen)
+		b.ok(err)
+		b.ok(c.Close())
+		b.ok(b.c.Restart(b.ctx, "web", gaffer.StopFirst))
+	}
+	if st := b.status("web"); st.State != gaffer.Running || st.Restarts > 0 {
+		b.Errorf("status %+v", st)
 	}
 }

@@ -85,6 +85,7 @@ func (d *daemon) sameLife() bool { return d.link != nil && !d.link.client.Welcom
 func (d *daemon) outlived(o *gaffer.Options) {
 	if d.link != nil {
 		o.Holder = d.link.host
+		o.Sockets = &serviceSockets{d.link.client, d.served}
 	}
 	if d.logs != nil {
 		o.Logs = d.logs

@@ -107,10 +107,7 @@ func (d *daemon) endpoints() ([]api.Endpoint, error) {
 			Users: users, Insecure: l.Insecure, Hosts: l.Hosts, Origins: l.Origins,
 		})
 	}
-	kept, others, err := inherited()
-	if err != nil {
-		return nil, err
-	}
+	kept, others := d.inherited()
 	useKept(all, kept)
 	own := len(all)
 	for _, l := range others {

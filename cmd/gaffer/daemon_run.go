@@ -34,6 +34,9 @@ type daemon struct {
 	manager *gaffer.Manager
 	parts   parts
 
+	passed []*os.File          // sockets that others have opened for the API
+	served map[string]*os.File // those of services, by the names under which they are kept
+
 	logs *logFiles // nil: what services write is in memory
 	link *link     // nil: this process holds its services itself
 	pid  int       // of the daemon
@@ -240,6 +243,7 @@ func (d *daemon) makeManager(ctx context.Context) error {
 		Node: d.conf.Settings.Node, Instance: d.last.Instance, Logger: d.log, Subreaper: true, Alone: true,
 		Journal: d.state.Journal(), Store: d.state, Resume: d.resumes(),
 	}
+	d.takePassed()
 	d.outlived(&o)
 	m, err := gaffer.New(o)
 	if err != nil {

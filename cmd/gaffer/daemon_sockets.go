@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/hex"
-	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -18,25 +17,42 @@ import (
 // was configured, as hexadecimal digits, for a name can't have colons.
 func keptName(address string) string { return hex.EncodeToString([]byte(address)) }
 
-// inherited are the sockets that the service manager, or the holder, has open for this
-// program: those of the API by their addresses, and others. They are taken out of the
-// environment.
-func inherited() (kept map[string]net.Listener, others []net.Listener, err error) {
-	named, err := activation.ListenersWithNames()
-	if err != nil {
-		return nil, nil, fmt.Errorf("sockets of the service manager: %w", err)
-	}
-	kept = map[string]net.Listener{}
-	for name, listeners := range named {
-		digits, ours := strings.CutPrefix(name, holder.SocketPrefix)
-		address, err := hex.DecodeString(digits)
-		if !ours || err != nil {
-			others = append(others, listeners...)
+// takePassed takes the sockets that the service manager, or the holder, has open for this
+// program, out of the environment. Those of services stay as they are, for a program that
+// has them, too, may be waiting at them.
+func (d *daemon) takePassed() {
+	for _, f := range activation.Files(true) {
+		if strings.HasPrefix(f.Name(), holder.ServiceSocketPrefix) {
+			if d.served == nil {
+				d.served = map[string]*os.File{}
+			}
+			d.served[f.Name()] = f
 			continue
 		}
-		kept[string(address)] = listeners[0]
+		d.passed = append(d.passed, f)
 	}
-	return kept, others, nil
+}
+
+// inherited are the sockets of the API that were passed: those that were kept by their
+// addresses, and others.
+func (d *daemon) inherited() (kept map[string]net.Listener, others []net.Listener) {
+	kept = map[string]net.Listener{}
+	for _, f := range d.passed {
+		l, err := net.FileListener(f)
+		_ = f.Close()
+		if err != nil {
+			d.log.Warn("a socket that was passed is not one that the API can use", "name", f.Name(), "reason", err)
+			continue
+		}
+		digits, ours := strings.CutPrefix(f.Name(), holder.SocketPrefix)
+		address, err := hex.DecodeString(digits)
+		if !ours || err != nil {
+			others = append(others, l)
+			continue
+		}
+		kept[string(address)] = l
+	}
+	return kept, others
 }
 
 // useKept gives endpoints the sockets that were kept for them. Those that are nobody's

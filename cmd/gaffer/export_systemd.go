@@ -18,6 +18,7 @@ const systemdTarget = "gaffer-exported.target"
 func systemdUnits(templates []gaffer.Template) []unit {
 	var units []unit
 	var names []string
+	sockets := exportSockets(templates)
 	for _, t := range templates {
 		count := 1
 		if t.NumProcesses != nil {
@@ -28,18 +29,24 @@ func systemdUnits(templates []gaffer.Template) []unit {
 			if count > 1 {
 				name += "-" + strconv.Itoa(slot)
 			}
-			units = append(units, unit{name + ".service", serviceUnit(&t, slot)})
-			if t.Start == nil || *t.Start {
+			sockets.usedBy(&t, name+".service")
+			units = append(units, unit{name + ".service", serviceUnit(&t, slot, sockets)})
+			switch {
+			case t.Start != nil && !*t.Start:
+			case t.OnDemand && count == 1: // a socket starts one service
+				names = append(names, strings.Fields(sockets.of(&t))...)
+			default:
 				names = append(names, name+".service")
 			}
 		}
 	}
+	units = append(sockets.units(), units...)
 	all := fmt.Sprintf("[Unit]\nDescription=services exported by gaffer\nWants=%s\n\n[Install]\nWantedBy=multi-user.target\n", strings.Join(names, " "))
 	return append(units, unit{systemdTarget, all})
 }
 
 // serviceUnit is the unit of one process.
-func serviceUnit(t *gaffer.Template, slot int) string {
+func serviceUnit(t *gaffer.Template, slot int, sockets *exportedSockets) string {
 	var b strings.Builder
 	line := func(name, value string) {
 		if value != "" {
@@ -50,7 +57,10 @@ func serviceUnit(t *gaffer.Template, slot int) string {
 	line("Description", fmt.Sprintf("%s.%d", t.Name, slot))
 	line("PartOf", systemdTarget)
 	line("StartLimitIntervalSec", "0")
+	line("Requires", sockets.of(t))
+	line("After", sockets.of(t))
 	b.WriteString("\n[Service]\n")
+	line("Sockets", sockets.of(t))
 	line("WorkingDirectory", specifiers(strings.ReplaceAll(t.Cwd, "$$", "$")))
 	line("User", string(t.UID))
 	line("Group", string(t.GID))

@@ -36,7 +36,7 @@ func TestUnitsHaveTheLimits(t *testing.T) {
 		Name: "web", Cmd: "web", Nice: new(-5), IOPrio: "best-effort:5", CPUAffinity: "0-3,6", Umask: "027", OOMScoreAdj: new(-500), MaxMemory: 1 << 30,
 		Limits:  &gaffer.Limits{NoFile: "1024:65536", Core: "unlimited", Stack: "8MiB", CPUTime: "10m", Memory: 1 << 20, CPU: 1.5, Pids: 7},
 		Sandbox: &gaffer.Sandbox{Capabilities: []string{"net_bind_service", "CAP_CHOWN"}, ReadPaths: []string{"/srv"}, PrivateTmp: true},
-	}, 1)
+	}, 1, &exportedSockets{})
 	for _, want := range []string{
 		"LimitNOFILE=1024:65536", "LimitCORE=infinity", "LimitSTACK=8388608", "LimitCPU=600", "MemoryMax=1048576", "CPUQuota=150%", "TasksMax=7", "Nice=-5",
 		"IOSchedulingClass=best-effort", "IOSchedulingPriority=5", "CPUAffinity=0-3,6", "UMask=027", "OOMScoreAdjust=-500", "NoNewPrivileges=yes",
@@ -47,7 +47,7 @@ func TestUnitsHaveTheLimits(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, unit)
 		}
 	}
-	none := serviceUnit(&gaffer.Template{Name: "web", Cmd: "web", Sandbox: &gaffer.Sandbox{Capabilities: []string{}}}, 1)
+	none := serviceUnit(&gaffer.Template{Name: "web", Cmd: "web", Sandbox: &gaffer.Sandbox{Capabilities: []string{}}}, 1, &exportedSockets{})
 	if !strings.Contains(none, "CapabilityBoundingSet= \n") {
 		t.Errorf("got\n%s", none)
 	}

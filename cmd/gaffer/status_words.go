@@ -76,6 +76,7 @@ func (r *report) facts(s *screen) facts {
 	t := r.template
 	f.add("command", commandOf(t))
 	f.add("directory", t.Cwd)
+	f.add("sockets", socketsOf(t))
 	f.add("user", strings.Trim(string(t.UID)+":"+string(t.GID), ":"))
 	holds, missing := limitsInWords(st.Limits)
 	f.add("limits", holds)

@@ -40,6 +40,7 @@ func (f *templateFlags) add(cmd *cobra.Command) {
 	f.addNumbers(cmd)
 	f.addStreams(cmd)
 	f.addLimits(cmd)
+	f.addSockets(cmd)
 	flags.Func("flapping", "when crashes are too many, a `table` as attempts=2,window=1s,retry_in=7s,max_retry=5 or some of these, or on, or off", func(s string) error {
 		return setTable(f, s, func(t *gaffer.Template) **gaffer.Flapping { return &t.Flapping }, nil)
 	})
@@ -179,8 +180,8 @@ func (f *templateFlags) unset(field string) error {
 // fieldNames are the fields that a template can do without.
 var fieldNames = []string{
 	"args", "env", "env_files", "os_env", "cwd", "uid", "gid", "shell", "detach", "numprocesses", "priority", "start",
-	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "custom_streams", "graceful_timeout", "stop_signal", "port",
-	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout", "ready", "health",
+	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "custom_streams", "sockets", "graceful_timeout", "stop_signal", "port",
+	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout", "ready", "health", "on_demand", "idle_timeout",
 	"limits", "nice", "ioprio", "cpu_affinity", "umask", "oom_score_adj", "max_memory", "sandbox",
 }
 

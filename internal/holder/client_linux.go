@@ -296,9 +296,9 @@ func (c *Client) Reap(id uint64) { c.say(&frame{kind: kindReap, id: id}) }
 func (c *Client) Forget(id uint64) { c.say(&frame{kind: kindForget, id: id}) }
 
 // KeepSocket has the holder keep a listening socket, which it passes to the next manager
-// as a service manager does, with SocketPrefix before the name.
+// as a service manager does. The name begins with SocketPrefix or ServiceSocketPrefix.
 func (c *Client) KeepSocket(name string, socket syscall.Conn) error {
-	return c.pass(kindSocket, SocketPrefix+name, socket)
+	return c.pass(kindSocket, name, socket)
 }
 
 // KeepFile has it keep a file, and what is locked by it, until the daemon ends: the next
@@ -316,8 +316,8 @@ func (c *Client) pass(what kind, text string, file syscall.Conn) error {
 	})
 }
 
-// DropSockets has it give up those that were kept.
-func (c *Client) DropSockets() { c.say(&frame{kind: kindSockets}) }
+// DropSockets has it give up those that were kept whose names begin like that.
+func (c *Client) DropSockets(prefix string) { c.say(&frame{kind: kindSockets, body: []byte(prefix)}) }
 
 // LogTo has it write its log where this program writes its own, in a way that the holder's
 // Options know.

@@ -26,7 +26,7 @@ const (
 	kindAlive                   // the answer to kindPing
 	kindFile                    // keep the file of that name for the next manager, to which it goes likewise
 	kindSocket                  // keep the listening socket of that name for the next manager
-	kindSockets                 // give up those that were kept
+	kindSockets                 // give up those that were kept whose names begin with the body
 	kindLog                     // write the log to the descriptor, in the body's way
 	kindUpgrade                 // begin the upgrade to the binary behind the descriptor; see upgrade
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -314,11 +315,13 @@ func (h *holder) heard(m *manager, f *frame) {
 		}
 	case kindSocket:
 		if len(f.fds) == 1 {
-			h.outside.sockets = append(h.outside.sockets, socket{f.fds[0], string(f.body)})
+			h.outside.keepSocket(string(f.body), f.fds[0])
 			f.fds = nil // it is kept
 		}
 	case kindSockets:
-		h.outside.dropKept()
+		if prefix := string(f.body); strings.HasPrefix(prefix, SocketPrefix) || strings.HasPrefix(prefix, ServiceSocketPrefix) {
+			h.outside.dropKept(prefix)
+		}
 	case kindUpgrade:
 		h.beginUpgrade(f)
 	}

@@ -82,7 +82,7 @@ func (h *holder) again() {
 	}
 	h.failures++
 	if h.unready++; h.unready > patientManagers { // who connects is not to wait for what may never come
-		h.outside.dropKept()
+		h.outside.dropKept(SocketPrefix)
 	}
 	time.AfterFunc(pause, func() { h.post(h.startManager) })
 }

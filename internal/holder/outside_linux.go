@@ -83,11 +83,24 @@ func (o *outside) environ() []string {
 	return env
 }
 
-// dropKept gives up the sockets of managers.
-func (o *outside) dropKept() {
+// keepSocket keeps a socket of a manager. One that is kept under the name already is
+// given up.
+func (o *outside) keepSocket(name string, fd int) {
+	if strings.HasPrefix(name, ServiceSocketPrefix) {
+		o.dropKept(name)
+		o.store.put(name, fd)
+	}
+	o.sockets = append(o.sockets, socket{fd, name})
+}
+
+// dropKept gives up sockets of managers.
+func (o *outside) dropKept(prefix string) {
 	o.sockets = slices.DeleteFunc(o.sockets, func(s socket) bool {
-		if !strings.HasPrefix(s.name, SocketPrefix) {
+		if !strings.HasPrefix(s.name, prefix) {
 			return false
+		}
+		if strings.HasPrefix(s.name, ServiceSocketPrefix) {
+			o.store.remove(s.name)
 		}
 		_ = unix.Close(s.fd)
 		return true

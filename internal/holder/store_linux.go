@@ -85,6 +85,9 @@ func (s *store) keep(v *service, already *restored) {
 // put has a copy of a descriptor kept. That its other side is gone is no reason to let
 // go of it: that is when it is needed.
 func (s *store) put(name string, fd int) {
+	if s == nil {
+		return
+	}
 	copied, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		return // it is kept here, at least

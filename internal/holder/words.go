@@ -38,9 +38,14 @@ type heldText struct {
 // LeftInOrder is the Last of a Welcome after a manager that has made room.
 const LeftInOrder = "exit status 0"
 
-// SocketPrefix begins the names of the listening sockets that a manager has had the holder
-// keep, where the next one finds them: as those of a service manager.
-const SocketPrefix = "gaffer-kept-"
+// What begins the names of the listening sockets that a manager has had the holder keep,
+// where the next one finds them: as those of a service manager. Those of the API are
+// given up where no manager gets ready, as who connects is to be told; those of services
+// are not, and also the service manager keeps them.
+const (
+	SocketPrefix        = "gaffer-kept-"
+	ServiceSocketPrefix = "gaffer-socket-"
+)
 
 // What kindTell's body begins with.
 const (

@@ -39,6 +39,7 @@ func (f *forker) spawn(l *launch) (pid, pidfd int, err error) {
 
 // fork starts a child with what is asked for in sys, and what every child has.
 func (f *forker) fork(l *launch, spec *Spec, sys *syscall.SysProcAttr) (pid, pidfd int, err error) {
+	spec = spec.withOwnPID()
 	attr := syscall.ProcAttr{Dir: spec.Dir, Env: spec.Env, Files: make([]uintptr, len(l.fds)), Sys: sys}
 	for i, fd := range l.fds {
 		if fd < 0 {

@@ -90,6 +90,7 @@ type reader struct {
 var _ Process = (*waited)(nil)
 
 func (w *waited) start(spec *Spec, files []*os.File) error {
+	spec = spec.withOwnPID()
 	if spec.Limits != nil {
 		return w.startLimited(spec, files)
 	}

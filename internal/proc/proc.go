@@ -19,6 +19,10 @@ type Spec struct {
 	Args []string // argv, its first word included
 	Env  []string // the whole environment, "NAME=value"
 
+	// OwnPID names a variable, which is not in Env, that is to be the process's own
+	// number: LISTEN_PID. "": none.
+	OwnPID string
+
 	// Token is an entry of Env that no other process of this Host has; alone, or
 	// with a slash and more behind it, as a manager below may have made it. Together
 	// with the one of Options it finds descendants that left the session and lost

@@ -347,3 +347,25 @@ func TestAsOrdinaryUser(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+func TestProgramGetsItsOwnNumber(t *testing.T) {
+	forEngines(t, func(t *testing.T, h *Host) {
+		spec := program(t, "report", "a b", "", "-c")
+		spec.OwnPID = "LISTEN_PID"
+		s := surroundingsOf(t, h, spec)
+		if want := "LISTEN_PID=" + strconv.Itoa(s.PID); !slices.Contains(s.Env, want) {
+			t.Errorf("no %s in %q", want, s.Env)
+		}
+		if !slices.Equal(s.Args, spec.Args[1:]) {
+			t.Errorf("arguments %q, want %q", s.Args, spec.Args[1:])
+		}
+	})
+}
+
+func TestOwnNumberNeedsAName(t *testing.T) {
+	spec := program(t, "report")
+	spec.OwnPID = "A=b"
+	if err := spec.check(); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -20,6 +20,7 @@ const (
 	stepGID
 	stepUID
 	stepDir
+	stepPID
 	stepExec
 )
 
@@ -45,6 +46,8 @@ func (spec *Spec) fault(at step, err syscall.Errno) error {
 		return fmt.Errorf("user %d: %w", spec.Cred.UID, err)
 	case stepDir:
 		return fmt.Errorf("directory %s: %w", spec.Dir, err)
+	case stepPID:
+		return fmt.Errorf("variable %s: /proc/self: %w", spec.OwnPID, err)
 	case stepExec:
 		return spec.execFault(err)
 	default:
@@ -106,8 +109,27 @@ func (spec *Spec) check() error {
 			return fmt.Errorf("variable %q: zero byte: %w", name, syscall.EINVAL)
 		}
 	}
+	if strings.ContainsAny(spec.OwnPID, "=\x00") {
+		return fmt.Errorf("variable %q: can't be one's name: %w", spec.OwnPID, syscall.EINVAL)
+	}
 	return nil
 }
+
+// withOwnPID is how to start spec where nothing can be written into the environment
+// between the fork and the program: a shell, which knows its number, becomes it. The
+// shell may leave out variables whose names it can't have itself.
+func (spec *Spec) withOwnPID() *Spec {
+	if spec.OwnPID == "" {
+		return spec
+	}
+	again := *spec
+	again.Path, again.OwnPID = binSh, ""
+	again.Args = append([]string{"sh", "-c", spec.OwnPID + `=$$ exec "$0" "$@"`, spec.Path}, spec.Args[1:]...)
+	return &again
+}
+
+// binSh is every Unix system's shell.
+const binSh = "/bin/sh"
 
 // changesUser says whether the caller has to become another one for spec.
 // Someone who is not root can only stay what he is.

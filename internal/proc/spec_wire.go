@@ -16,6 +16,7 @@ func AppendSpec(b []byte, spec *Spec) []byte {
 	b = appendTexts(b, spec.Args)
 	b = appendTexts(b, spec.Env)
 	b = appendLimits(b, spec.Limits)
+	b = appendText(b, spec.OwnPID)
 	if spec.Cred == nil {
 		return append(b, 0)
 	}
@@ -32,7 +33,7 @@ func AppendSpec(b []byte, spec *Spec) []byte {
 // ParseSpec reads what AppendSpec has written.
 func ParseSpec(b []byte) (*Spec, error) {
 	r := specReader{rest: b}
-	spec := &Spec{Path: r.text(), Dir: r.text(), Args: r.texts(), Env: r.texts(), Limits: r.limits()}
+	spec := &Spec{Path: r.text(), Dir: r.text(), Args: r.texts(), Env: r.texts(), Limits: r.limits(), OwnPID: r.text()}
 	if r.byte() == 1 {
 		spec.Cred = &Cred{UID: r.id(), GID: r.id()}
 		for range r.count() {

@@ -7,7 +7,7 @@ import (
 )
 
 func FuzzParseSpec(f *testing.F) {
-	f.Add(AppendSpec(nil, &Spec{Path: "/bin/sh", Dir: "/", Args: []string{"sh", "\xff"}, Env: []string{"A=b\nc"}, Cred: &Cred{UID: 1, GID: 2, Groups: []uint32{3, 4}}}))
+	f.Add(AppendSpec(nil, &Spec{Path: "/bin/sh", Dir: "/", Args: []string{"sh", "\xff"}, Env: []string{"A=b\nc"}, OwnPID: "PID", Cred: &Cred{UID: 1, GID: 2, Groups: []uint32{3, 4}}}))
 	f.Add(AppendSpec(nil, &Spec{}))
 	f.Add(AppendSpec(nil, &Spec{Limits: &Limits{}}))
 	f.Add(AppendSpec(nil, &Spec{Limits: allLimits()}))

@@ -18,6 +18,11 @@ const (
 	keptArena = 1 << 18
 
 	maxDescriptor = uintptr(^uint32(0))
+
+	// procSelf is a link whose text is the number of the process that reads it.
+	procSelf = "/proc/self"
+	// pidDigits is how long such a number can get.
+	pidDigits = 10
 )
 
 // vforker starts processes without copying this program's descriptor table: the
@@ -48,6 +53,7 @@ type vforker struct {
 // fixedArgs are arguments of system calls that are the same for each start.
 type fixedArgs struct {
 	noSignals uint64
+	self      [len(procSelf) + 1]byte
 	byDefault [4]uint64 // struct sigaction: the default, no flags, no mask
 	limit     unix.Rlimit
 	dot       [2]byte
@@ -56,6 +62,7 @@ type fixedArgs struct {
 func newVforker(null int, ignored []syscall.Signal, limit *unix.Rlimit, sibling bool) (spawner, error) {
 	f := &vforker{v: newVfork(), null: null, fixed: new(fixedArgs), limit: limit}
 	f.v.sibling = sibling
+	copy(f.fixed.self[:], procSelf)
 	for _, sig := range ignored {
 		f.reset = append(f.reset, uintptr(sig))
 	}
@@ -186,7 +193,7 @@ func (f *vforker) clear(l *launch, row block) {
 // are further entries here.
 func (f *vforker) prepare(l *launch, row block) {
 	spec, fixed := l.spec, f.fixed
-	path, dir, argv, envv := f.strings(spec)
+	path, dir, argv, envv, digits := f.strings(spec)
 	n := uintptr(len(l.fds))
 
 	f.calls, f.steps = f.calls[:0], f.steps[:0]
@@ -214,6 +221,10 @@ func (f *vforker) prepare(l *launch, row block) {
 	if spec.Dir != "" {
 		f.add(stepDir, unix.SYS_CHDIR, dir)
 	}
+	if digits != 0 {
+		at := unix.AT_FDCWD
+		f.add(stepPID, unix.SYS_READLINKAT, uintptr(at), address(&fixed.self), digits, pidDigits)
+	}
 	if spec.Limits != nil {
 		f.limitLast(l, row)
 	}
@@ -240,9 +251,10 @@ func pinned[T any](pinner *runtime.Pinner, p *T) uintptr {
 }
 
 // strings writes spec's strings the way the kernel wants them and returns the
-// addresses of the path, the directory, and the two lists.
-func (f *vforker) strings(spec *Spec) (path, dir, argv, envv uintptr) {
-	size := len(spec.Path) + len(spec.Dir) + 2
+// addresses of the path, the directory, the two lists, and of the zero bytes that are
+// to be the digits of the child's number, 0 if it is not to have it.
+func (f *vforker) strings(spec *Spec) (path, dir, argv, envv, digits uintptr) {
+	size := len(spec.Path) + len(spec.Dir) + 2 + len(spec.OwnPID) + 1 + pidDigits + 1
 	for _, s := range spec.Args {
 		size += len(s) + 1
 	}
@@ -252,7 +264,7 @@ func (f *vforker) strings(spec *Spec) (path, dir, argv, envv uintptr) {
 	if size > cap(f.words) {
 		f.words = make([]byte, 0, size+size/2)
 	}
-	if count := len(spec.Args) + len(spec.Env) + 2; count > cap(f.pointers) {
+	if count := len(spec.Args) + len(spec.Env) + 3; count > cap(f.pointers) {
 		f.pointers = make([]uintptr, 0, count+count/2)
 	}
 
@@ -272,6 +284,10 @@ func (f *vforker) strings(spec *Spec) (path, dir, argv, envv uintptr) {
 	for _, s := range spec.Env {
 		f.pointers = append(f.pointers, word(s))
 	}
+	if spec.OwnPID != "" {
+		f.pointers = append(f.pointers, word(spec.OwnPID+"="+string(make([]byte, pidDigits))))
+		digits = base + uintptr(len(f.words)) - pidDigits - 1
+	}
 	f.pointers = append(f.pointers, 0)
-	return path, dir, list, list + uintptr(len(spec.Args)+1)*unsafe.Sizeof(list)
+	return path, dir, list, list + uintptr(len(spec.Args)+1)*unsafe.Sizeof(list), digits
 }
