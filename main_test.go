@@ -33,6 +33,7 @@ var programs = map[string]func(args []string) int{
 	"args":     func(args []string) int { fmt.Println(strings.Join(args, "|")); waitFor(syscall.SIGTERM); return 0 },
 	"hungry":   hungryProgram,
 	"listener": listenerProgram,
+	"server":   serverProgram,
 	"stubborn": func([]string) int {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
@@ -159,11 +160,17 @@ type real struct {
 
 func newReal(t *testing.T, opts Options) *real {
 	t.Helper()
+	return newRealFor(t, opts, 30*time.Second)
+}
+
+// newRealFor is newReal for a test that takes longer than others.
+func newRealFor(t *testing.T, opts Options, patience time.Duration) *real {
+	t.Helper()
 	m, err := New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	r := &real{T: t, Manager: m, ctx: ctx}
 	r.events, err = m.Subscribe(ctx, All, EventOptions{})
 	if err != nil {
