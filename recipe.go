@@ -123,6 +123,7 @@ func (t *Template) clone() Template {
 	c.SuccessExitCodes = slices.Clone(t.SuccessExitCodes)
 	c.DependsOn = maps.Clone(t.DependsOn)
 	c.cloneLimits()
+	c.Watch, c.Scale = t.Watch.clone(), t.Scale.clone()
 	return c
 }
 
@@ -213,22 +214,14 @@ func (r *recipe) spec(slot int, id uint64) (*proc.Spec, string, error) {
 	if err != nil {
 		return nil, field, err
 	}
-	lookup := func(name string) (string, bool) {
-		if v, ok := vars[name]; ok {
-			return v, true
-		}
-		return r.inherited(name)
-	}
+	lookup := r.lookup(vars)
 	argv, field, err := r.argv(lookup)
 	if err != nil {
 		return nil, field, err
 	}
-	dir, err := expand(r.Cwd, lookup)
+	dir, err := r.workDir(lookup)
 	if err != nil {
 		return nil, "cwd", err
-	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(r.env.dir, dir)
 	}
 	outputs := r.outputs()
 	spec := &proc.Spec{
@@ -241,6 +234,24 @@ func (r *recipe) spec(slot int, id uint64) (*proc.Spec, string, error) {
 		return nil, field, err
 	}
 	return spec, "", nil
+}
+
+// lookup finds a variable in those of a process, else in what is passed on to it.
+func (r *recipe) lookup(vars map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		if v, ok := vars[name]; ok {
+			return v, true
+		}
+		return r.inherited(name)
+	}
+}
+
+func (r *recipe) workDir(lookup func(string) (string, bool)) (string, error) {
+	dir, err := expand(r.Cwd, lookup)
+	if err == nil && !filepath.IsAbs(dir) {
+		dir = filepath.Join(r.env.dir, dir)
+	}
+	return dir, err
 }
 
 // markName is the variable by which a process of ours, and what it starts, is
@@ -441,6 +452,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		t.Ready, t.Health = t.channels()
 		t.DependsOn, t.OnLoss, t.Rollout = nil, "", nil
 		t.normalLimits()
+		t.Watch, t.Scale, t.ExitWith = nil, nil, false
 		if t.Logs.inMemory() {
 			t.Logs = &LogFiles{To: LogsToMemory}
 		} else {

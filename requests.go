@@ -111,8 +111,9 @@ func (k *keeper) remove() outcome {
 }
 
 // restartAll replaces all processes. exact says that the template was named,
-// not just met by a glob: then it is also started if it was stopped.
-func (k *keeper) restartAll(how RestartMode, exact bool) (outcome, error) {
+// not just met by a glob: then it is also started if it was stopped. why is for the
+// event, "" when somebody just asked.
+func (k *keeper) restartAll(how RestartMode, exact bool, why string) (outcome, error) {
 	if err := k.usable(); err != nil {
 		return outcome{}, err
 	}
@@ -122,7 +123,7 @@ func (k *keeper) restartAll(how RestartMode, exact bool) (outcome, error) {
 	case k.recipe.Detach || k.intent != up && !exact:
 		return outcome{}, nil
 	}
-	k.publish(Event{Kind: KindRestart})
+	k.publish(Event{Kind: KindRestart, Message: why})
 	if k.intent != up {
 		k.begin()
 		return outcome{until: k.settled}, nil
@@ -153,7 +154,7 @@ func (k *keeper) stopOne(p *process, kind Kind, why string) outcome {
 	return outcome{until: func() bool { return !k.has(p) && (kind != KindReap || k.settled()) }}
 }
 
-func (k *keeper) scale(c Change) (int, outcome, error) {
+func (k *keeper) scale(c Change, why string) (int, outcome, error) {
 	if err := k.usable(); err != nil {
 		return 0, outcome{}, err
 	}
@@ -164,7 +165,7 @@ func (k *keeper) scale(c Change) (int, outcome, error) {
 	if err := checkPorts(k.name, k.recipe.Port, n); err != nil {
 		return 0, outcome{}, err
 	}
-	k.resize(n)
+	k.resize(n, why)
 	return n, outcome{until: func() bool { return k.settled() && k.fits() }}, nil
 }
 
@@ -175,8 +176,12 @@ func checkPorts(name string, port, n int) error {
 	return nil
 }
 
-func (k *keeper) resize(n int) {
-	k.publish(Event{Kind: KindUpdate, Message: fmt.Sprintf("numprocesses %d, was %d", n, k.count)})
+func (k *keeper) resize(n int, why string) {
+	message := fmt.Sprintf("numprocesses %d, was %d", n, k.count)
+	if why != "" {
+		message = fmt.Sprintf("scaled from %d to %d: %s", k.count, n, why)
+	}
+	k.publish(Event{Kind: KindUpdate, Message: message})
 	k.count = n
 }
 

@@ -123,6 +123,13 @@ type Template struct {
 	MaxMemory Size `json:"max_memory,omitempty" toml:"max_memory,omitempty"`
 	// Sandbox is what the processes are kept from (Linux). Default: nothing.
 	Sandbox *Sandbox `json:"sandbox,omitempty" toml:"sandbox,omitempty"`
+	// Watch restarts or signals the processes when files change. Default: off.
+	Watch *Watch `json:"watch,omitempty" toml:"watch,omitempty"`
+	// Scale changes the number of processes with what there is to do. Default: off.
+	Scale *Autoscale `json:"scale,omitempty" toml:"scale,omitempty"`
+	// ExitWith ends `gaffer up` when a process of this template ends by itself, with
+	// that one's status. It means nothing anywhere else. Default false.
+	ExitWith bool `json:"exit_with,omitempty" toml:"exit_with,omitempty"`
 }
 
 // Args are a program's arguments. In JSON and TOML they are a list, or one

@@ -54,6 +54,7 @@ func (t *Template) Validate() error {
 	t.validateDepends(&f)
 	t.Rollout.validate(&f, t)
 	t.validateLimits(&f)
+	t.validateDevelopment(&f)
 	t.validateRules(&f)
 	return f.err()
 }
@@ -243,6 +244,9 @@ func (t *Template) validateRules(f *faults) {
 
 // wanted is the number of processes the template asks for.
 func (t *Template) wanted() int {
+	if t.NumProcesses == nil && t.Scale != nil {
+		return max(1, t.Scale.Least())
+	}
 	if t.NumProcesses == nil {
 		return 1
 	}

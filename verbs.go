@@ -204,7 +204,7 @@ func (m *Manager) Restart(ctx context.Context, target Target, how RestartMode) e
 			return err
 		}
 	}
-	return m.inOrder(ctx, found, func(k *keeper) (outcome, error) { return k.restartAll(how, sel.exact()) })
+	return m.inOrder(ctx, found, func(k *keeper) (outcome, error) { return k.restartAll(how, sel.exact(), "") })
 }
 
 func (m *Manager) restartApps(ctx context.Context) error {
@@ -230,7 +230,7 @@ func (m *Manager) Scale(ctx context.Context, target Target, change Change) (map[
 	}
 	wanted := make(map[string]int, len(found))
 	err = m.inOrder(ctx, found, func(k *keeper) (outcome, error) {
-		n, o, err := k.scale(change)
+		n, o, err := k.scale(change, "")
 		if err == nil {
 			wanted[k.name] = n
 		}

@@ -58,7 +58,7 @@ func (n *narrator) tell(e gaffer.Event) (sentence, bool) {
 	case gaffer.KindUpdate:
 		return sentence{e.Name + " was changed" + behind(": ", e.Message), 0}, true
 	case gaffer.KindRestart:
-		return sentence{e.Name + " is being restarted", 0}, true
+		return sentence{e.Name + " is being restarted" + behind(": ", e.Message), 0}, true
 	}
 	return sentence{}, false
 }
