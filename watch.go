@@ -35,6 +35,7 @@ const (
 
 	mostWatchDebounce = time.Minute
 	leastWatchPoll    = 100 * time.Millisecond
+	mostBraces        = 4
 )
 
 // WatchIgnored are the names that are not watched unless DefaultIgnore is false: what
@@ -133,6 +134,9 @@ func checkPattern(p string) error {
 	if p == "" || strings.ContainsRune(p, 0) {
 		return invalidf("%q can't be a path", p)
 	}
+	if strings.Count(p, "{") > mostBraces { // each of them multiplies what has to be tried
+		return invalidf("%q: more than %d braces; use several patterns", p, mostBraces)
+	}
 	depth := 0
 	var piece strings.Builder // up to what path.Match does not know
 	for i := 0; i < len(p); i++ {
@@ -155,6 +159,9 @@ func checkPattern(p string) error {
 			depth--
 		default:
 			piece.WriteByte(c)
+		}
+		if depth > 1 {
+			return invalidf("%q: braces within braces; use several patterns", p)
 		}
 		if depth < 0 {
 			return invalidf("%q: a } without a {; \\} is a brace itself", p)

@@ -29,27 +29,20 @@ const (
 // changed takes in a change that was noticed then. It says for how long to hold back
 // what is to be done, and whether that is new.
 func (g *guard) changed(noticed time.Time, d *difference) (pause time.Duration, fresh bool) {
-	files := map[string]bool{}
+	now, common := map[string]bool{}, map[string]bool{}
 	for _, list := range [][]string{d.changed, d.removed} {
 		for _, path := range list[:min(len(list), mostSuspects)] {
-			if g.files == nil || g.files[path] {
-				files[path] = true
+			now[path] = true
+			if g.files[path] {
+				common[path] = true
 			}
 		}
 	}
-	if g.last.IsZero() || noticed.Sub(g.last) > loopWithin || len(files) == 0 {
-		g.row, g.files = 0, nil
-		for _, list := range [][]string{d.changed, d.removed} {
-			for _, path := range list[:min(len(list), mostSuspects)] {
-				if g.files == nil {
-					g.files = map[string]bool{}
-				}
-				g.files[path] = true
-			}
-		}
+	if g.last.IsZero() || noticed.Sub(g.last) > loopWithin || len(common) == 0 {
+		g.row, g.files = 0, now
 		return 0, false
 	}
-	g.files = files
+	g.files = common
 	g.row++
 	if g.row < loopCount {
 		return 0, false

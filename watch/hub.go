@@ -138,6 +138,20 @@ func (h *hub) drop(path string, d *watched) {
 
 func (h *hub) run(w *fsnotify.Watcher, ended chan struct{}) {
 	defer close(ended)
+	// An error may be told while the library has a lock that follow waits for, so who
+	// takes it must not wait for follow.
+	lost := make(chan struct{}, 1)
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for range w.Errors {
+			select {
+			case lost <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	defer func() { <-drained }()
 	for {
 		select {
 		case e, ok := <-w.Events:
@@ -145,10 +159,7 @@ func (h *hub) run(w *fsnotify.Watcher, ended chan struct{}) {
 				return
 			}
 			h.tell(w, e)
-		case _, ok := <-w.Errors:
-			if !ok {
-				return
-			}
+		case <-lost:
 			h.tellAll(w) // events may have been lost
 		}
 	}

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -40,9 +39,6 @@ type dir struct {
 
 // mostFiles bounds what is watched for a template.
 const mostFiles = 200_000
-
-// errTooMany says that what is watched has no end.
-var errTooMany = errors.New("more than 200,000 files and directories; paths and ignore say which of them matter")
 
 func identify(info fs.FileInfo) identity {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
@@ -200,8 +196,8 @@ func (sc *scanner) walk(r *root, v visit) error {
 	sc.notice(v.real, v.path)
 	entries, _ := f.ReadDir(-1)
 	_ = f.Close()
-	if sc.count += 1 + len(entries); sc.count > mostFiles {
-		return errTooMany
+	if sc.count += 1 + len(entries); sc.count > sc.set.most {
+		return fmt.Errorf("more than %d files and directories are below %s; paths and ignore say which of them matter", sc.set.most, r.base)
 	}
 	for _, e := range entries {
 		at := visit{filepath.Join(v.path, e.Name()), filepath.Join(v.real, e.Name()), filepath.Join(v.rel, e.Name()), v.depth + 1}

@@ -17,6 +17,7 @@ type set struct {
 	roots  []root
 	names  []string // ignored, at any depth
 	ignore []string // ignored, relative to dir, or absolute
+	most   int      // how many files and directories there may be
 }
 
 // root is a file or directory, and what is looked for in it.
@@ -27,7 +28,7 @@ type root struct {
 }
 
 func newSet(w *gaffer.Watch, dir string) *set {
-	s := &set{dir: filepath.Clean(dir)}
+	s := &set{dir: filepath.Clean(dir), most: mostFiles}
 	paths := w.Paths
 	if len(paths) == 0 {
 		paths = []string{"."}

@@ -1,0 +1,131 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gafferpm/gaffer"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeManager notes what it is asked for.
+type fakeManager struct {
+	mu     sync.Mutex
+	infos  []gaffer.Info
+	asked  chan string // "restart web: changed: a"
+	audits []string
+	on     func(name string) // called in the middle of a restart
+}
+
+func newFake() *fakeManager { return &fakeManager{asked: make(chan string, 1000)} }
+
+func (f *fakeManager) List(_ context.Context, target gaffer.Target) ([]gaffer.Info, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []gaffer.Info
+	for _, info := range f.infos {
+		if target.Matches(info.Template.Name, 0, 0) {
+			list = append(list, info)
+		}
+	}
+	return list, nil
+}
+
+func (f *fakeManager) RestartFor(_ context.Context, name, why string) error {
+	if f.on != nil {
+		f.on(name)
+	}
+	f.asked <- "restart " + name + ": " + why
+	return nil
+}
+
+func (f *fakeManager) Signal(_ context.Context, target gaffer.Target, sig gaffer.Signal) error {
+	f.asked <- fmt.Sprintf("%s %s", sig, target)
+	return nil
+}
+
+func (f *fakeManager) Audit(_, name, message string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.audits = append(f.audits, name+": "+message)
+}
+
+func (f *fakeManager) told() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.audits)
+}
+
+// bench is a directory that is watched.
+type bench struct {
+	*testing.T
+	dir string
+	m   *fakeManager
+	app *App
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{T: t, dir: dir, m: newFake(), app: New(Options{})}
+}
+
+// begin watches with a table.
+func (b *bench) begin(w gaffer.Watch) *unit {
+	b.Helper()
+	t := gaffer.Template{Name: "web", Cmd: "x", Watch: &w}
+	if err := t.Validate(); err != nil {
+		b.Fatal(err)
+	}
+	u := newUnit(b.app, b.m, &t, b.dir)
+	u.begin(b.Context())
+	b.Cleanup(u.end)
+	return u
+}
+
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *bench) ok(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+var writes int
+
+// write makes or changes a file, in place.
+func (b *bench) write(name string) {
+	b.Helper()
+	b.ok(os.MkdirAll(filepath.Dir(b.path(name)), 0o755))
+	writes++ // so that no two versions are alike, however coarse the clock of the file system is
+	b.ok(os.WriteFile(b.path(name), fmt.Appendf(nil, "%*d", writes, writes), 0o644))
+}
+
+// want waits for what is asked of the manager.
+func (b *bench) want(want string) {
+	b.Helper()
+	select {
+	case got := <-b.m.asked:
+		if got != want {
+			b.Fatalf("got %q, want %q", got, want)
+		}
+	case <-time.After(20 * time.Second):
+		b.Fatalf("nothing happened, want %q", want)
+	}
+}
+
+// quick is a debounce that a test does not notice.
+var quick = new(gaffer.Duration(20 * time.Millisecond))
