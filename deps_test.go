@@ -78,6 +78,7 @@ var imports = map[string]map[string]string{
 		module + "/internal/proc":                     "gaffer run becomes the command; what is found of an earlier daemon",
 		module + "/state":                             "what the daemon keeps",
 		module + "/webhook":                           "who is told of events",
+		module + "/watch":                             "restarts when files change",
 		module + "/forward":                           "who is sent lines",
 		"github.com/coreos/go-systemd/v22/activation": "sockets that systemd has opened",
 		"github.com/coreos/go-systemd/v22/daemon":     "what systemd is told, and its watchdog",
@@ -126,6 +127,11 @@ var imports = map[string]map[string]string{
 	"internal/pubsub": {},
 	"forward":         {module: "lines, and the manager that has them"},
 	"webhook":         {module: "events, and the manager that has them"},
+	"watch": {
+		module:                             "templates, and the manager that has them",
+		"github.com/bmatcuk/doublestar/v4": "patterns with **",
+		"github.com/fsnotify/fsnotify":     "changes of files, as each system tells of them",
+	},
 	"state": {
 		module:                    "what is kept, planned and applied",
 		"go.etcd.io/bbolt":        "what is wanted, on the disk before it is acknowledged",
@@ -135,14 +141,16 @@ var imports = map[string]map[string]string{
 
 // testImports is what the tests of any package may import in addition.
 var testImports = map[string]string{
-	"github.com/google/go-cmp":        "differences that can be read",
-	"github.com/prometheus":           "whether metrics are as its programs want them",
-	"github.com/rogpeppe/go-internal": "scripts for commands",
-	"go.uber.org/goleak":              "goroutines left behind",
-	"github.com/klauspost/compress":   "log files that are compressed",
-	"golang.org/x/sys/unix":           "faults that only system calls can make",
-	"pgregory.net/rapid":              "random operations",
-	"github.com/gafferpm/gaffer":      "the package under test, from outside",
+	"github.com/bmatcuk/doublestar/v4": "whether what is accepted is a pattern",
+	"github.com/fsnotify/fsnotify":     "what the system may refuse",
+	"github.com/google/go-cmp":         "differences that can be read",
+	"github.com/prometheus":            "whether metrics are as its programs want them",
+	"github.com/rogpeppe/go-internal":  "scripts for commands",
+	"go.uber.org/goleak":               "goroutines left behind",
+	"github.com/klauspost/compress":    "log files that are compressed",
+	"golang.org/x/sys/unix":            "faults that only system calls can make",
+	"pgregory.net/rapid":               "random operations",
+	"github.com/gafferpm/gaffer":       "the package under test, from outside",
 }
 
 func TestImportsAreThoseOfTheTable(t *testing.T) {

@@ -15,19 +15,20 @@ import (
 )
 
 // attendant ends `gaffer up` when it is time: at a signal, when nobody reads the
-// output any more, when everything has failed. It is an App, to see failures from
-// the start.
+// output any more, when everything has failed, when a process with exit_with has
+// ended. It is an App, to see all that from the start.
 type attendant struct {
 	manager *gaffer.Manager
 	console *console.Console
 	cancel  context.CancelFunc // ends Run
 
-	failures gaffer.Stream[gaffer.Event]
+	events   gaffer.Stream[gaffer.Event]
 	watching sync.WaitGroup
 
 	mu       sync.Mutex // guards the fields below
 	stopping bool
 	degraded bool        // something was not well when the end began
+	status   int         // that of the process that has ended it all
 	reminder *time.Timer // says what the end waits for
 }
 
@@ -73,13 +74,18 @@ func (a *attendant) signalled(s os.Signal) {
 
 // stop begins the end and tells whether it was the first to.
 func (a *attendant) stop(said string) bool {
+	return a.end(said, a.unwell, 0)
+}
+
+// end is stop with the exit status that it gives, unless something is unwell.
+func (a *attendant) end(said string, unwell func() bool, status int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.stopping {
 		return false
 	}
 	a.stopping = true
-	a.degraded = a.unwell()
+	a.degraded, a.status = unwell(), status
 	if said != "" {
 		a.console.Say("%s", said)
 	}
@@ -141,30 +147,86 @@ func (a *attendant) lost(err error) {
 func (a *attendant) outcome() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.degraded {
+	switch {
+	case a.degraded:
 		return statusError(exitDegraded)
+	case a.status != 0:
+		return statusError(a.status)
 	}
 	return nil
 }
 
-// Start implements gaffer.App: it watches for failures.
+// Start implements gaffer.App: it watches for failures, and for the end of processes
+// with exit_with where there are such.
 func (a *attendant) Start(ctx context.Context, m *gaffer.Manager) error {
-	failures, err := m.Subscribe(context.WithoutCancel(ctx), gaffer.All, gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindFail, gaffer.KindExit}})
+	infos, err := m.List(ctx, gaffer.All)
 	if err != nil {
 		return err
 	}
-	a.failures = failures
-	a.watching.Go(func() {
-		for {
-			if _, err := failures.Next(context.Background()); err != nil {
-				return
-			}
-			if over, said := a.nothingLeft(); over {
+	kinds, ends := []gaffer.Kind{gaffer.KindFail, gaffer.KindExit}, ends{of: map[string]bool{}, asked: map[uint64]bool{}}
+	for _, info := range infos {
+		if info.Template.ExitWith {
+			ends.of[info.Template.Name] = true
+			kinds = []gaffer.Kind{gaffer.KindFail, gaffer.KindExit, gaffer.KindReap, gaffer.KindStopPID}
+		}
+	}
+	a.events, err = m.Subscribe(context.WithoutCancel(ctx), gaffer.All, gaffer.EventOptions{Kinds: kinds})
+	if err != nil {
+		return err
+	}
+	a.watching.Go(func() { a.watch(&ends) })
+	return nil
+}
+
+// watch ends everything when it is time.
+func (a *attendant) watch(ends *ends) {
+	for {
+		e, err := a.events.Next(context.Background())
+		var missed gaffer.Missed
+		switch {
+		case errors.As(err, &missed): // what is seen next decides
+		case err != nil:
+			return
+		case ends.own(e):
+			a.end(fmt.Sprintf("stopping, for %s.%d has ended (exit_with): %s", e.Name, e.Slot, e.Exit.Reason),
+				func() bool { return false }, statusOf(e.Exit))
+		default:
+			// What has happened since may be the end of one with exit_with.
+			if over, said := a.nothingLeft(); over && a.events.Len() == 0 {
 				a.stop("nothing is left to run: " + said)
 			}
 		}
-	})
-	return nil
+	}
+}
+
+// ends tells the ends that processes with exit_with come to by themselves from those
+// that somebody has asked for. It belongs to one goroutine.
+type ends struct {
+	of    map[string]bool // templates with exit_with
+	asked map[uint64]bool // processes that were told to stop
+}
+
+func (s *ends) own(e gaffer.Event) bool {
+	if !s.of[e.Name] {
+		return false
+	}
+	if e.Kind != gaffer.KindExit {
+		s.asked[e.ID] = true
+		return false
+	}
+	defer delete(s.asked, e.ID)
+	return !s.asked[e.ID] && e.Exit != nil
+}
+
+// statusOf is how a process has ended as a shell would say it.
+func statusOf(e *gaffer.Exit) int {
+	switch {
+	case e.Signal != 0:
+		return 128 + int(e.Signal)
+	case e.Status < 0: // nobody saw how
+		return exitError
+	}
+	return e.Status
 }
 
 // nothingLeft tells whether what was to run has failed, or is done, and nothing else is
@@ -205,7 +267,7 @@ func (a *attendant) Restart(context.Context) error { return nil }
 
 // Stop implements gaffer.App.
 func (a *attendant) Stop(context.Context) error {
-	a.failures.Close()
+	a.events.Close()
 	a.watching.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()

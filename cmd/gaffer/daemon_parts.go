@@ -19,6 +19,7 @@ import (
 	"github.com/gafferpm/gaffer/forward"
 	"github.com/gafferpm/gaffer/internal/console"
 	"github.com/gafferpm/gaffer/state"
+	"github.com/gafferpm/gaffer/watch"
 	"github.com/gafferpm/gaffer/webhook"
 )
 
@@ -26,6 +27,7 @@ import (
 type parts struct {
 	hooks    *webhook.App
 	forwards *forward.App
+	watch    *watch.App
 	console  *console.Console // nil: not asked for
 	api      *api.Server
 }
@@ -33,7 +35,7 @@ type parts struct {
 // apps are the parts in the order in which they start. They stop in reverse: who
 // asks is sent away first, and who tells hears everything.
 func (p *parts) apps() []gaffer.App {
-	apps := []gaffer.App{p.hooks, p.forwards}
+	apps := []gaffer.App{p.hooks, p.forwards, p.watch}
 	if p.console != nil {
 		apps = append(apps, p.console)
 	}
@@ -51,6 +53,7 @@ func (d *daemon) makeParts(context.Context) error {
 	if d.parts.forwards, err = d.newForwards(); err != nil {
 		return err
 	}
+	d.parts.watch = watch.New(watch.Options{Logger: d.log})
 	endpoints, err := d.endpoints()
 	if err != nil {
 		return err

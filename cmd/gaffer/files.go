@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,9 +71,44 @@ func parseCounts(texts []string) (map[string]int, error) {
 // choose keeps the templates that targets select, all if there are none. Each
 // target must select one.
 func choose(templates []gaffer.Template, targets []string) ([]gaffer.Template, error) {
-	if len(targets) == 0 {
-		return templates, nil
+	return chooseBut(templates, targets, nil)
+}
+
+// chooseBut is choose without the templates that others select. Each of these must
+// select one, too, and something must be left.
+func chooseBut(templates []gaffer.Template, targets, but []string) ([]gaffer.Template, error) {
+	chosen, err := selected(templates, targets)
+	left, lerr := selected(templates, but)
+	if err := errors.Join(err, lerr); err != nil {
+		return nil, err
 	}
+	kept := leave(templates, left)
+	addNeeded(kept, chosen)
+	kept = slices.DeleteFunc(kept, func(t gaffer.Template) bool { return len(targets) > 0 && !chosen[t.Name] })
+	if len(kept) == 0 && len(but) > 0 {
+		return nil, usagef("--except %s leaves nothing to run", strings.Join(but, ","))
+	}
+	return kept, nil
+}
+
+// leave are templates without some, which run otherwise or are not needed today: nothing
+// waits for them.
+func leave(templates []gaffer.Template, out map[string]bool) []gaffer.Template {
+	kept := slices.DeleteFunc(slices.Clone(templates), func(t gaffer.Template) bool { return out[t.Name] })
+	for i := range kept {
+		t := &kept[i]
+		needed := len(t.DependsOn)
+		t.DependsOn = maps.Clone(t.DependsOn)
+		maps.DeleteFunc(t.DependsOn, func(name string, _ gaffer.Condition) bool { return out[name] })
+		if len(t.DependsOn) == 0 && needed > 0 {
+			t.DependsOn, t.OnLoss = nil, ""
+		}
+	}
+	return kept
+}
+
+// selected are the names of the templates that targets select. Each must select one.
+func selected(templates []gaffer.Template, targets []string) (map[string]bool, error) {
 	var names []string
 	for _, t := range templates {
 		names = append(names, t.Name)
@@ -93,11 +129,7 @@ func choose(templates []gaffer.Template, targets []string) ([]gaffer.Template, e
 			errs = append(errs, config.UnknownName(text, names))
 		}
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	addNeeded(templates, chosen)
-	return slices.DeleteFunc(templates, func(t gaffer.Template) bool { return !chosen[t.Name] }), nil
+	return chosen, errors.Join(errs...)
 }
 
 // addNeeded chooses what the chosen ones depend on, too.

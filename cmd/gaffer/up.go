@@ -6,20 +6,26 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/internal/console"
+	"github.com/gafferpm/gaffer/watch"
 )
 
 // upFlags are the flags of gaffer up.
 type upFlags struct {
 	fileFlags
 	counts     []string
+	only       []string
+	except     []string
 	timestamps bool
 	color      bool
 	noColor    bool
+
+	log *slog.Logger
 }
 
 func newUp() *cobra.Command {
@@ -28,15 +34,21 @@ func newUp() *cobra.Command {
 		Use:   "up [flags] [NAME...]",
 		Short: "Run gaffer.toml, else Procfile, in the foreground",
 		Long: `Run what gaffer.toml, else Procfile, of this directory defines, in the
-foreground, and show what it writes. NAMEs choose templates; "web*" and "jobs:*"
-choose several.
+foreground, and show what it writes. NAMEs choose templates, as --only does, and
+--except leaves some out; "web*" and "jobs:*" are several.
+
+A template with a watch table is restarted when its files change. The end of a
+process of one with exit_with = true ends everything.
 
 Ctrl-C stops everything, in the reverse of the start order; a second one kills.
 
 Exit status: 0 stopped as asked; 1 an error; 5 stopped as asked, but something
-was in back-off, flapping or failed then, or everything has failed.`,
+was in back-off, flapping or failed then, or everything has failed. Where a
+process with exit_with has ended it all: its own, or 128 and the number of the
+signal that ended it.`,
 		Example: `  gaffer up
   gaffer up web worker -c worker=3
+  gaffer up --except 'jobs:*' --profile dev
   gaffer up -f examples/shop/gaffer.toml -t`,
 		ValidArgsFunction: f.completeNames,
 		RunE:              f.run,
@@ -44,6 +56,11 @@ was in back-off, flapping or failed then, or everything has failed.`,
 	f.add(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVarP(&f.counts, "count", "c", nil, "numbers of processes, as `web=2,worker=3`")
+	flags.StringSliceVar(&f.only, "only", nil, "`names` of those to run, the others not; can be repeated")
+	flags.StringSliceVar(&f.except, "except", nil, "`names` of those not to run; can be repeated")
+	for _, name := range []string{"only", "except"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, f.completeNames)
+	}
 	flags.BoolVarP(&f.timestamps, "timestamps", "t", false, "show the time of each line")
 	flags.BoolVar(&f.color, "color", false, "use colour even when the output is no terminal")
 	flags.BoolVar(&f.noColor, "no-color", false, "use no colour")
@@ -62,14 +79,12 @@ func (f *upFlags) run(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
-	templates, err := choose(file.Templates, names)
+	templates, err := chooseBut(file.Templates, slices.Concat(names, f.only), f.except)
 	if err != nil {
 		return err
 	}
-	manager, err := gaffer.New(gaffer.Options{
-		Subreaper: true, Alone: true,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	f.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	manager, err := gaffer.New(gaffer.Options{Subreaper: true, Alone: true, Logger: f.log})
 	if err != nil {
 		return err
 	}
@@ -95,7 +110,7 @@ func (f *upFlags) attend(manager *gaffer.Manager, hello string) error {
 	})
 	defer a.listen()()
 	go tidyMemory(ctx)
-	err := manager.Run(ctx, a.console, a)
+	err := manager.Run(ctx, a.console, a, watch.New(watch.Options{Logger: f.log}))
 	if err == nil {
 		err = a.outcome()
 	}
