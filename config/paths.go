@@ -1,13 +1,19 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // StateDir is where gaffer keeps what has to outlive it: GAFFER_STATE_DIR, else
-// /var/lib/gaffer for root, else gaffer in XDG_STATE_HOME.
+// /var/lib/gaffer for root, else gaffer in XDG_STATE_HOME, which is .local/state in the
+// home directory. For one who has none it is below the directory of temporary files.
 func StateDir(getenv func(string) string, uid int) string {
 	switch {
 	case getenv("GAFFER_STATE_DIR") != "":
@@ -17,7 +23,24 @@ func StateDir(getenv func(string) string, uid int) string {
 	case filepath.IsAbs(getenv("XDG_STATE_HOME")):
 		return filepath.Join(getenv("XDG_STATE_HOME"), "gaffer")
 	}
-	return filepath.Join(getenv("HOME"), ".local", "state", "gaffer")
+	if home := homeOf(getenv, uid); home != "" {
+		return filepath.Join(home, ".local", "state", "gaffer")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("gaffer-%d-state", uid))
+}
+
+// homeOf is a user's home directory, "" if there is none.
+func homeOf(getenv func(string) string, uid int) string {
+	home := getenv("HOME")
+	if home == "" {
+		if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+			home = u.HomeDir
+		}
+	}
+	if !filepath.IsAbs(home) || home == "/" || home == "/nonexistent" {
+		return ""
+	}
+	return home
 }
 
 // RuntimeDir is where gaffer has its sockets: GAFFER_RUNTIME_DIR, else
@@ -32,7 +55,35 @@ func RuntimeDir(getenv func(string) string, uid int) string {
 	case filepath.IsAbs(getenv("XDG_RUNTIME_DIR")):
 		return filepath.Join(getenv("XDG_RUNTIME_DIR"), "gaffer")
 	}
-	return filepath.Join(os.TempDir(), fmt.Sprintf("gaffer-%d", uid))
+	return temporaryDir(uid)
+}
+
+func temporaryDir(uid int) string { return filepath.Join(os.TempDir(), fmt.Sprintf("gaffer-%d", uid)) }
+
+// UsableRuntimeDir is RuntimeDir where that can be written or made. Elsewhere, as in a
+// container with a file system that can't be written, it is the directory for temporary
+// files that a user without XDG_RUNTIME_DIR has, and instead of what. Daemon and clients
+// come to the same one.
+func UsableRuntimeDir(getenv func(string) string, uid int) (dir, insteadOf string) {
+	dir, other := RuntimeDir(getenv, uid), temporaryDir(uid)
+	if dir == other || getenv("GAFFER_RUNTIME_DIR") != "" || canMake(dir) || !canMake(other) {
+		return dir, ""
+	}
+	if info, err := os.Lstat(other); err == nil && (!info.IsDir() || owner(info) != uint32(uid)) {
+		return dir, "" // somebody else was quicker
+	}
+	return other, dir
+}
+
+// canMake says whether there is a directory that can be written, or could be.
+func canMake(dir string) bool {
+	for {
+		err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK, unix.AT_EACCESS)
+		if !errors.Is(err, unix.ENOENT) || dir == "/" {
+			return err == nil
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // DaemonPath is the file of the daemon: asked, which is what --config says, else

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +26,7 @@ type daemonFlags struct {
 	holderFD   int // 0: this process holds its services itself
 
 	stateDir, runtimeDir string
+	insteadOf            string // the usual runtime directory, which can't be written
 }
 
 func newDaemon() *cobra.Command {
@@ -48,7 +48,8 @@ Exit status: 0 stopped as asked; 1 it could not run, or another one runs.`,
   gaffer daemon stop`,
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f.stateDir, f.runtimeDir = stateDir(cmd), runtimeDir(cmd)
+			f.stateDir = stateDir(cmd)
+			f.runtimeDir, f.insteadOf = runtimeDirInstead(cmd)
 			if f.background {
 				return f.runInBackground()
 			}
@@ -118,7 +119,7 @@ func (f *daemonFlags) runInBackground() error {
 	path := f.logFile
 	if path == "" {
 		if err := config.PrivateDir(f.stateDir); err != nil {
-			return fmt.Errorf("state directory %w", err)
+			return stateDirFault(err)
 		}
 		path = filepath.Join(f.stateDir, "gaffer.log")
 	}

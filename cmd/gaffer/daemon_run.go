@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/config"
@@ -131,7 +133,7 @@ func (d *daemon) openLog(context.Context) error {
 // openState makes this program the daemon of its state directory.
 func (d *daemon) openState(context.Context) error {
 	if err := config.PrivateDir(d.flags.stateDir); err != nil {
-		return fmt.Errorf("state directory %w", err)
+		return stateDirFault(err)
 	}
 	st, err := takeState(d.flags.stateDir, state.Options{
 		Logger: d.log, PID: d.pid, JournalSegments: journalSegments,
@@ -163,6 +165,14 @@ const (
 	socketLock = "lock of the socket"
 )
 
+// stateDirFault says what can be done about a state directory that can't be made.
+func stateDirFault(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("state directory %w; --state-dir or GAFFER_STATE_DIR names another place", err)
+	}
+	return fmt.Errorf("state directory %w", err)
+}
+
 // openRuntime makes the place of the socket, and sees that it is nobody else's.
 func (d *daemon) openRuntime(context.Context) error {
 	dir, err := filepath.Abs(d.flags.runtimeDir)
@@ -175,6 +185,9 @@ func (d *daemon) openRuntime(context.Context) error {
 	}
 	if err := checkSocket(d.socket); err != nil {
 		return err
+	}
+	if d.flags.insteadOf != "" {
+		d.log.Warn("the runtime directory can't be written, another one is used", "usual", d.flags.insteadOf, "used", dir)
 	}
 	if err := runtimeDirectory(dir, shared(&d.conf.Settings)); err != nil {
 		return err

@@ -53,10 +53,16 @@ func stateDir(cmd *cobra.Command) string {
 
 // runtimeDir is where the daemon has its socket.
 func runtimeDir(cmd *cobra.Command) string {
+	dir, _ := runtimeDirInstead(cmd)
+	return dir
+}
+
+// runtimeDirInstead is runtimeDir, and in place of which other one it is.
+func runtimeDirInstead(cmd *cobra.Command) (dir, insteadOf string) {
 	if dir := flagText(cmd, "runtime-dir"); dir != "" {
-		return dir
+		return dir, ""
 	}
-	return config.RuntimeDir(os.Getenv, os.Getuid())
+	return config.UsableRuntimeDir(os.Getenv, os.Getuid())
 }
 
 // socketName is that of the daemon's own socket, in the runtime directory.
