@@ -129,3 +129,5 @@ func (b *bench) want(want string) {
 
 // quick is a debounce that a test does not notice.
 var quick = new(gaffer.Duration(20 * time.Millisecond))
+
+func (f *fakeManager) Begun() <-chan struct{} { return nil }

@@ -31,6 +31,7 @@ type App struct {
 	cancel context.CancelFunc
 	over   sync.WaitGroup
 	units  map[string]*unit // by template; the goroutine's of follow once that runs
+	begun  bool             // likewise: what is wanted is known
 }
 
 var _ gaffer.App = (*App)(nil)
@@ -49,9 +50,11 @@ type manager interface {
 	RestartFor(ctx context.Context, name, why string) error
 	Signal(context.Context, gaffer.Target, gaffer.Signal) error
 	Audit(by, name, message string)
+	Begun() <-chan struct{}
 }
 
-// Start implements gaffer.App.
+// Start implements gaffer.App. How the files are is looked at before anything is started
+// that has read them.
 func (a *App) Start(ctx context.Context, m *gaffer.Manager) error {
 	ctx, a.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it goes on until Stop
 	events, err := m.Subscribe(ctx, gaffer.All, gaffer.EventOptions{Kinds: []gaffer.Kind{
@@ -84,6 +87,13 @@ func (a *App) follow(ctx context.Context, m manager) {
 			a.end(name)
 		}
 	}()
+	select {
+	case <-m.Begun():
+	case <-ctx.Done():
+		return
+	}
+	a.begun = true
+	a.consider(ctx, m, gaffer.All) // of what just goes on there is no event
 	for {
 		e, err := a.events.Next(ctx)
 		var missed gaffer.Missed
@@ -119,7 +129,7 @@ func (a *App) consider(ctx context.Context, m manager, target gaffer.Target) {
 // attend sees that a template is watched as it says.
 func (a *App) attend(ctx context.Context, m manager, info *gaffer.Info) {
 	t := &info.Template
-	if t.Watch == nil || info.Status.State == gaffer.Stopped && info.Status.Active != "active" {
+	if t.Watch == nil || a.begun && info.Status.State == gaffer.Stopped && info.Status.Active != "active" {
 		a.end(t.Name)
 		return
 	}
