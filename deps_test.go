@@ -78,6 +78,7 @@ var imports = map[string]map[string]string{
 		module + "/internal/proc":                     "gaffer run becomes the command; what is found of an earlier daemon",
 		module + "/state":                             "what the daemon keeps",
 		module + "/webhook":                           "who is told of events",
+		module + "/autoscale":                         "numbers of processes that change with the work",
 		module + "/watch":                             "restarts when files change",
 		module + "/forward":                           "who is sent lines",
 		"github.com/coreos/go-systemd/v22/activation": "sockets that systemd has opened",
@@ -126,6 +127,7 @@ var imports = map[string]map[string]string{
 	},
 	"internal/pubsub": {},
 	"forward":         {module: "lines, and the manager that has them"},
+	"autoscale":       {module: "templates, and the manager that has them"},
 	"webhook":         {module: "events, and the manager that has them"},
 	"watch": {
 		module:                             "templates, and the manager that has them",

@@ -136,14 +136,29 @@ func templatesComeBack(b *bench) {
 			NoNewPrivs: true, Capabilities: []string{}, ReadPaths: []string{"/usr"}, WritePaths: []string{"/dev"}, PrivateTmp: true, BestEffort: true,
 		},
 		Logs: &gaffer.LogFiles{To: "file", MaxSize: 1 << 20, MaxFiles: 7, MaxTotal: 5000000, MaxAge: second, Compress: new(false)},
+		Watch: &gaffer.Watch{
+			Paths: []string{"src/**/*.py", "conf"}, Ignore: []string{"*.log", "src/gen"}, DefaultIgnore: new(false),
+			Debounce: new(gaffer.Duration(0)), Action: "SIGHUP", Poll: second,
+		},
+		Scale: &gaffer.Autoscale{
+			Min: new(0), Max: 7, Queue: "echo 3, \"4\"", Target: 2.5, Interval: second, Cooldown: new(gaffer.Duration(0)), Timeout: second,
+		},
+		ExitWith: true,
 	}
 	quiet := gaffer.Template{
 		Name: "quiet", Cmd: "sleep 1000", Start: new(false), NumProcesses: new(0), RedirectOutput: []string{},
 		Backoff: &gaffer.Backoff{First: new(gaffer.Duration(0))}, GracefulTimeout: new(gaffer.Duration(0)),
 		Logs:  &gaffer.LogFiles{To: "memory"},
 		Ready: &gaffer.Ready{Exec: "true", Timeout: &second, Interval: second}, Health: &gaffer.Health{Unix: "/s"},
+		Watch: &gaffer.Watch{},
 	}
-	for _, t := range []gaffer.Template{quiet, full} {
+	busy := gaffer.Template{
+		Name: "busy", Cmd: "sleep 1000", Start: new(false), Scale: &gaffer.Autoscale{Max: 2, CPU: 70},
+	}
+	paced := gaffer.Template{
+		Name: "paced", Cmd: "sleep 1000", Start: new(false), Scale: &gaffer.Autoscale{Min: new(1), Max: 2, RPSFile: "rps", Target: 100},
+	}
+	for _, t := range []gaffer.Template{quiet, full, busy, paced} {
 		b.ok(b.c.Add(b.ctx, t))
 		list, err := b.c.List(b.ctx, gaffer.Target(t.Name))
 		b.ok(err)

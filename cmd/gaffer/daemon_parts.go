@@ -15,6 +15,7 @@ import (
 
 	"github.com/gafferpm/gaffer"
 	"github.com/gafferpm/gaffer/api"
+	"github.com/gafferpm/gaffer/autoscale"
 	"github.com/gafferpm/gaffer/config"
 	"github.com/gafferpm/gaffer/forward"
 	"github.com/gafferpm/gaffer/internal/console"
@@ -28,6 +29,7 @@ type parts struct {
 	hooks    *webhook.App
 	forwards *forward.App
 	watch    *watch.App
+	scale    *autoscale.App
 	console  *console.Console // nil: not asked for
 	api      *api.Server
 }
@@ -35,7 +37,7 @@ type parts struct {
 // apps are the parts in the order in which they start. They stop in reverse: who
 // asks is sent away first, and who tells hears everything.
 func (p *parts) apps() []gaffer.App {
-	apps := []gaffer.App{p.hooks, p.forwards, p.watch}
+	apps := []gaffer.App{p.hooks, p.forwards, p.watch, p.scale}
 	if p.console != nil {
 		apps = append(apps, p.console)
 	}
@@ -53,7 +55,7 @@ func (d *daemon) makeParts(context.Context) error {
 	if d.parts.forwards, err = d.newForwards(); err != nil {
 		return err
 	}
-	d.parts.watch = watch.New(watch.Options{Logger: d.log})
+	d.parts.watch, d.parts.scale = watch.New(watch.Options{Logger: d.log}), autoscale.New(autoscale.Options{Logger: d.log})
 	endpoints, err := d.endpoints()
 	if err != nil {
 		return err

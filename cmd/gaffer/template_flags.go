@@ -50,6 +50,7 @@ func (f *templateFlags) add(cmd *cobra.Command) {
 	flags.Func("logs", "where output is kept and how much, a `table` as to=file,max_size=10MiB,max_files=5,max_total=1GiB,max_age=168h,compress=true or some of these, or on, or off for memory", func(s string) error {
 		return setTable(f, s, func(t *gaffer.Template) **gaffer.LogFiles { return &t.Logs }, &gaffer.LogFiles{To: gaffer.LogsToMemory})
 	})
+	f.addDevelopment(cmd)
 	flags.Func("stop-signal", "`signal` that asks to stop (default SIGTERM)", func(s string) error {
 		sig, err := gaffer.ParseSignal(s)
 		f.change(func(t *gaffer.Template) { t.StopSignal = sig })
@@ -129,6 +130,48 @@ func (f *templateFlags) addNumbers(cmd *cobra.Command) {
 	number("port", "", "PORT of slot 1; each further slot gets the next `number`", func(t *gaffer.Template, n int) { t.Port = n })
 }
 
+// addDevelopment adds the flags of watch and scale.
+func (f *templateFlags) addDevelopment(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	first := map[string]bool{"watch": true, "watch-ignore": true}
+	// The first one of a list takes the place of what is there.
+	add := func(name, s string, list func(*gaffer.Watch) *[]string) {
+		anew := first[name]
+		first[name] = false
+		f.change(func(t *gaffer.Template) {
+			if t.Watch == nil {
+				t.Watch = &gaffer.Watch{}
+			}
+			into := list(t.Watch)
+			if anew {
+				*into = nil
+			}
+			*into = append(*into, s)
+		})
+	}
+	flags.Func("watch", "`path` or pattern, as src/**/*.py, whose changes restart it; relative to cwd; can be repeated; --unset watch turns it off", func(s string) error {
+		add("watch", s, func(w *gaffer.Watch) *[]string { return &w.Paths })
+		return nil
+	})
+	flags.Func("watch-ignore", "`pattern` of what is not watched; can be repeated", func(s string) error {
+		add("watch-ignore", s, func(w *gaffer.Watch) *[]string { return &w.Ignore })
+		return nil
+	})
+	flags.Func("watch-action", "what a change does: restart, or the name of a `signal` (default restart)", func(s string) error {
+		f.change(func(t *gaffer.Template) {
+			if t.Watch == nil {
+				t.Watch = &gaffer.Watch{}
+			}
+			t.Watch.Action = s
+		})
+		return nil
+	})
+	flags.Func("scale", "bounds of the number of processes and what it follows, a `table` as min=1,max=4,cpu=70 or max=4,queue=COMMAND,target=10 (without commas in it), or off", func(s string) error {
+		return setTable(f, s, func(t *gaffer.Template) **gaffer.Autoscale { return &t.Scale }, nil)
+	})
+	f.truth(cmd, "exit-with", "its end ends gaffer up; a daemon does not look at it", func(t *gaffer.Template, on bool) { t.ExitWith = on })
+}
+
 func (f *templateFlags) addStreams(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Func("redirect-output", "`labels` of stdout and stderr (default stdout,stderr); none: discard both", func(s string) error {
@@ -183,6 +226,7 @@ var fieldNames = []string{
 	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "custom_streams", "sockets", "graceful_timeout", "stop_signal", "port",
 	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout", "ready", "health", "on_demand", "idle_timeout",
 	"limits", "nice", "ioprio", "cpu_affinity", "umask", "oom_score_adj", "max_memory", "sandbox",
+	"watch", "scale", "exit_with",
 }
 
 // without is the template with one field unset.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gafferpm/gaffer"
+	"github.com/gafferpm/gaffer/autoscale"
 	"github.com/gafferpm/gaffer/internal/console"
 	"github.com/gafferpm/gaffer/watch"
 )
@@ -110,7 +111,7 @@ func (f *upFlags) attend(manager *gaffer.Manager, hello string) error {
 	})
 	defer a.listen()()
 	go tidyMemory(ctx)
-	err := manager.Run(ctx, a.console, a, watch.New(watch.Options{Logger: f.log}))
+	err := manager.Run(ctx, a.console, a, watch.New(watch.Options{Logger: f.log}), autoscale.New(autoscale.Options{Logger: f.log}))
 	if err == nil {
 		err = a.outcome()
 	}
