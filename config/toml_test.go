@@ -75,6 +75,25 @@ umask = "027"
 oom_score_adj = -500
 max_memory = "1GiB"
 
+exit_with = true
+
+[process.web.watch]
+paths = ["src/**/*.py"]
+ignore = ["*.log"]
+default_ignore = false
+debounce = 0
+action = "HUP"
+poll = "2s"
+
+[process.web.scale]
+min = 0
+max = 4
+queue = "echo 1"
+target = 2
+interval = 5
+cooldown = "1m"
+timeout = "3s"
+
 [process.web.flapping]
 attempts = 3
 window = "1m"
@@ -202,6 +221,13 @@ gid = "adm"
 		Logs: &gaffer.LogFiles{
 			To: "file", MaxSize: 1 << 20, MaxFiles: 3, MaxTotal: 5_000_000, MaxAge: gaffer.Duration(24 * time.Hour), Compress: new(false),
 		},
+		Watch: &gaffer.Watch{
+			Paths: []string{"src/**/*.py"}, Ignore: []string{"*.log"}, DefaultIgnore: new(false), Debounce: d(0), Action: "HUP", Poll: gaffer.Duration(2 * time.Second),
+		},
+		Scale: &gaffer.Autoscale{
+			Min: new(0), Max: 4, Queue: "echo 1", Target: 2, Interval: gaffer.Duration(5 * time.Second), Cooldown: d(time.Minute), Timeout: gaffer.Duration(3 * time.Second),
+		},
+		ExitWith: true,
 		Flapping: &gaffer.Flapping{Attempts: 3, Window: gaffer.Duration(time.Minute), RetryIn: d(7 * time.Second), MaxRetry: new(-1)},
 		Backoff: &gaffer.Backoff{
 			First: d(time.Millisecond), Factor: 3, Max: d(time.Second), Jitter: new(0.5), ResetAfter: d(5 * time.Second),

@@ -96,6 +96,17 @@ func drawTemplate(t *rapid.T, name string) gaffer.Template {
 			ReadPaths: maybe(t, rapid.SliceOfN(word, 1, 2)), WritePaths: maybe(t, rapid.SliceOfN(word, 1, 2)), PrivateTmp: rapid.Bool().Draw(t, "tmp"),
 		}
 	}
+	if rapid.Bool().Draw(t, "watch") {
+		tmpl.Watch = &gaffer.Watch{
+			Paths: maybe(t, rapid.SliceOfN(rapid.StringMatching(`[a-z*?'" ]{1,5}(/\*\*)?`), 1, 3)), Ignore: maybe(t, rapid.SliceOfN(word, 1, 2)),
+			DefaultIgnore: optional(t, rapid.Bool()), Action: rapid.SampledFrom([]string{"", "restart", "SIGHUP"}).Draw(t, "action"),
+			Poll: gaffer.Duration(rapid.SampledFrom([]int64{0, 1e9, 1500e6}).Draw(t, "poll")),
+		}
+		tmpl.ExitWith = rapid.Bool().Draw(t, "exit_with")
+	}
+	if n := tmpl.NumProcesses; rapid.Bool().Draw(t, "scale") && (n == nil || *n > 0 && *n < 90) {
+		tmpl.Scale = &gaffer.Autoscale{Min: optional(t, rapid.Just(1)), Max: rapid.IntRange(90, 99).Draw(t, "max"), CPU: rapid.Float64Range(1, 200).Draw(t, "cpu"), Cooldown: optional(t, duration)}
+	}
 	if rapid.Bool().Draw(t, "flapping") {
 		tmpl.Flapping = &gaffer.Flapping{Attempts: 2, Window: 1e9, RetryIn: optional(t, duration), MaxRetry: optional(t, rapid.IntRange(-1, 3))}
 	}

@@ -3,10 +3,13 @@ package watch
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,8 +44,11 @@ func (f *fakeManager) List(_ context.Context, target gaffer.Target) ([]gaffer.In
 }
 
 func (f *fakeManager) RestartFor(_ context.Context, name, why string) error {
-	if f.on != nil {
-		f.on(name)
+	f.mu.Lock()
+	on := f.on
+	f.mu.Unlock()
+	if on != nil {
+		on(name)
 	}
 	f.asked <- "restart " + name + ": " + why
 	return nil
@@ -104,14 +110,14 @@ func (b *bench) ok(err error) {
 	}
 }
 
-var writes int
+var writes atomic.Int64
 
 // write makes or changes a file, in place.
 func (b *bench) write(name string) {
 	b.Helper()
 	b.ok(os.MkdirAll(filepath.Dir(b.path(name)), 0o755))
-	writes++ // so that no two versions are alike, however coarse the clock of the file system is
-	b.ok(os.WriteFile(b.path(name), fmt.Appendf(nil, "%*d", writes, writes), 0o644))
+	n := int(writes.Add(1)) // so that no two versions are alike, however coarse the clock of the file system is
+	b.ok(os.WriteFile(b.path(name), fmt.Appendf(nil, "%*d", n, n), 0o644))
 }
 
 // want waits for what is asked of the manager.
@@ -131,3 +137,5 @@ func (b *bench) want(want string) {
 var quick = new(gaffer.Duration(20 * time.Millisecond))
 
 func (f *fakeManager) Begun() <-chan struct{} { return nil }
+
+func logTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

@@ -230,7 +230,9 @@ func TestLoopIsHeldBack(t *testing.T) {
 			t.Errorf("told %q", told)
 		}
 		// Once it has ended, a change is acted on at once again.
+		b.m.mu.Lock()
 		b.m.on = nil
+		b.m.mu.Unlock()
 		time.Sleep(2 * time.Minute)
 		for len(b.m.asked) > 0 {
 			<-b.m.asked

@@ -141,3 +141,31 @@ mkdir /etc/x 2> /dev/null && { echo can be written; exit 77; }
 		})
 	}
 }
+
+// Where no more can be watched, files are looked at, and it is said which limit it is.
+func TestLimitOfWatchesIsReached(t *testing.T) {
+	const script = `
+mkdir -p src/a src/b src/c
+unshare --user --map-root-user sh -c 'echo 2 > /proc/sys/user/max_inotify_watches && exec "$GAFFER" up' < /dev/null > out 2>&1 &
+read a < ready || { cat out; exit 8; }
+echo new > src/c/file
+read b < ready || { cat out; exit 8; }
+kill -INT $!
+wait $!
+cat out
+echo restarted $a $b`
+	out, status := inContainer(t, "mkfifo ready;"+script, map[string]string{
+		"gaffer.toml": "[process.web]\nshell = true\ncmd = 'echo yes > ready; exec sleep 1000'\nwatch = { paths = ['src'] }\n",
+	})
+	if strings.Contains(out, "unshare: ") || strings.Contains(out, "max_inotify_watches: ") {
+		t.Skipf("the limit can't be set here: %s", out)
+	}
+	for _, want := range []string{"fs.inotify.max_user_watches", "looked at every 2s instead", "changed: src/c/file", "restarted yes yes"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if status != 0 || t.Failed() {
+		t.Errorf("status %d\n%s", status, out)
+	}
+}
