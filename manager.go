@@ -298,6 +298,7 @@ func (m *Manager) shutdown() error {
 	} else {
 		_ = m.inReverse(ctx, m.snapshot(), func(k *keeper) (outcome, error) { return k.close(), nil })
 	}
+	_ = m.events.settle(ctx) // the apps see the end of everything; the context does not end
 	var errs []error
 	for _, app := range slices.Backward(apps) {
 		if err := app.Stop(ctx); err != nil {

@@ -147,9 +147,10 @@ func TestLimitOfWatchesIsReached(t *testing.T) {
 	const script = `
 mkdir -p src/a src/b src/c
 unshare --user --map-root-user sh -c 'echo 2 > /proc/sys/user/max_inotify_watches && exec "$GAFFER" up' < /dev/null > out 2>&1 &
-read a < ready || { cat out; exit 8; }
+exec 9<> ready
+read a <&9 || { cat out; exit 8; }
 echo new > src/c/file
-read b < ready || { cat out; exit 8; }
+read b <&9 || { cat out; exit 8; }
 kill -INT $!
 wait $!
 cat out
