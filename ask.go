@@ -121,7 +121,7 @@ func (q *question) end(m *Manager, id uint64) {
 func (q *question) answer() (string, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	how := ""
+	var how string
 	switch {
 	case q.exit.Signal != 0:
 		how = "ended by " + Signal(q.exit.Signal).String()

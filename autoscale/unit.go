@@ -177,7 +177,7 @@ func (u *unit) works(what string) {
 
 // number is what the file or the command says.
 func (u *unit) number(ctx context.Context) (what string, n float64, err error) {
-	text := ""
+	var text string
 	if u.scale.RPSFile != "" {
 		what = filepath.Base(u.scale.RPSFile)
 		path := u.scale.RPSFile

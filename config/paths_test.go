@@ -19,7 +19,7 @@ func TestDirectories(t *testing.T) {
 		"asked for":     {map[string]string{"GAFFER_STATE_DIR": "/a", "GAFFER_RUNTIME_DIR": "/b"}, 0, "/a", "/b"},
 		"user":          {map[string]string{"XDG_STATE_HOME": "/s", "XDG_RUNTIME_DIR": "/r"}, 7, "/s/gaffer", "/r/gaffer"},
 		"plain user":    {map[string]string{"HOME": "/h"}, 7, "/h/.local/state/gaffer", filepath.Join(os.TempDir(), "gaffer-7")},
-		"no home":       {nil, 4000000001, filepath.Join(os.TempDir(), "gaffer-4000000001-state"), filepath.Join(os.TempDir(), "gaffer-4000000001")},
+		"no home":       {nil, 2000000001, filepath.Join(os.TempDir(), "gaffer-2000000001-state"), filepath.Join(os.TempDir(), "gaffer-2000000001")},
 		"home of all":   {map[string]string{"HOME": "/"}, 7, filepath.Join(os.TempDir(), "gaffer-7-state"), filepath.Join(os.TempDir(), "gaffer-7")},
 		"relative, too": {map[string]string{"HOME": "/h", "XDG_STATE_HOME": "s", "XDG_RUNTIME_DIR": "r"}, 7, "/h/.local/state/gaffer", filepath.Join(os.TempDir(), "gaffer-7")},
 	}

@@ -228,7 +228,7 @@ func leads(path string) bool {
 // shortage says in words what of the system is used up, "" if an error is about
 // something else.
 func shortage(err error) string {
-	knob := ""
+	var knob string
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
 		knob = "max_user_watches"

@@ -64,7 +64,7 @@ func (u *unit) begin(ctx context.Context) {
 	go func() {
 		defer close(u.done)
 		defer u.hub.leave(u.listener)
-		if err := u.run(ctx); err != nil && ctx.Err() == nil {
+		if err := u.run(ctx); ctx.Err() == nil {
 			u.giveUp(err)
 		}
 	}()
@@ -114,6 +114,7 @@ func (u *unit) look() (*scan, error) {
 	}
 }
 
+// run returns why it has ended.
 func (u *unit) run(ctx context.Context) error {
 	for {
 		if err := u.waitForHint(ctx); err != nil {
