@@ -30,27 +30,24 @@ func (m *Manager) Ask(ctx context.Context, name, script string) (string, error) 
 	}
 	r.Cmd, r.Shell, r.Args, r.Detach = script, true, nil, false
 	r.RedirectOutput, r.RedirectInput, r.CustomStreams, r.Files = nil, false, nil, nil
+	r.Ready, r.Health = nil, nil
 	id := m.askID()
 	spec, err := r.ready(1, id)
 	if err != nil {
 		return "", err
 	}
 	spec.ID = id
-	q := &question{begun: make(chan struct{}), done: make(chan struct{})}
+	q := &question{done: make(chan struct{})}
 	failed := make(chan error, 1)
-	m.launcher.post(func() { m.host.Launch(spec, q, func(err error) { failed <- err }) })
-	select {
-	case err := <-failed:
-		if err != nil {
-			return "", err
+	m.launcher.post(func() {
+		if ctx.Err() != nil {
+			failed <- ctx.Err()
+			return
 		}
-	case <-ctx.Done(): // it is about to be started, and is killed then
-		go func() {
-			if <-failed == nil {
-				q.end(m, id)
-			}
-		}()
-		return "", ctx.Err()
+		m.host.Launch(spec, q, func(err error) { failed <- err })
+	})
+	if err := <-failed; err != nil {
+		return "", err
 	}
 	select {
 	case <-q.done:
@@ -78,8 +75,8 @@ func (m *Manager) buried(id uint64) {
 
 // question is the handler of a command that is asked something.
 type question struct {
-	begun, done chan struct{}
-	os          proc.Process // once begun is closed
+	done chan struct{}
+	os   proc.Process // once it is started
 
 	mu    sync.Mutex // guards the rest
 	texts [3][]byte  // by stream
@@ -89,7 +86,6 @@ type question struct {
 // Started implements proc.Handler.
 func (q *question) Started(os proc.Process) {
 	q.os = os
-	close(q.begun)
 }
 
 // Output implements proc.Handler.
@@ -112,7 +108,6 @@ func (q *question) Exited(e proc.Exit) {
 
 // end kills what is being asked, with all that it has started, and waits for that.
 func (q *question) end(m *Manager, id uint64) {
-	<-q.begun
 	q.os.Kill()
 	<-q.done
 	m.buried(id)

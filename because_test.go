@@ -106,3 +106,16 @@ func (a *lastSeen) Stop(ctx context.Context) error {
 	a.events.Close()
 	return nil
 }
+
+// What is done is run again, as a build is whose sources have changed.
+func TestRestartForRunsAgainWhatIsDone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.add("build", "crash 1s 0", func(t *Template) { t.Restart, t.Backoff = RestartNever, nil })
+		w.after(time.Minute)
+		w.ok(w.RestartFor(w.ctx(), "build", "changed: a"))
+		synctest.Wait()
+		if n := len(w.host.alive()); n != 1 {
+			w.Errorf("%d processes", n)
+		}
+	})
+}

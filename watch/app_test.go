@@ -65,6 +65,7 @@ func (l *live) wantRestart(why string) {
 	if got := l.until(gaffer.KindRestart); got != why {
 		l.Fatalf("got %q, want %q", got, why)
 	}
+	l.until(gaffer.KindSpawn)
 }
 
 func watches(name string, paths ...string) gaffer.Template {
@@ -153,13 +154,10 @@ func TestFailedIsTriedAgain(t *testing.T) {
 	l.until(gaffer.KindFail)
 	l.ok(os.WriteFile(filepath.Join(l.dir, "app"), []byte("exec sleep 1000\n"), 0o644))
 	l.wantRestart("changed: app")
-	for {
-		infos, err := l.m.List(t.Context(), "web")
-		l.ok(err)
-		if infos[0].Status.State == gaffer.Running {
-			return
-		}
-		l.until(gaffer.KindSpawn)
+	infos, err := l.m.List(t.Context(), "web")
+	l.ok(err)
+	if st := infos[0].Status; st.State != gaffer.Running {
+		t.Errorf("got %+v", st)
 	}
 }
 

@@ -39,6 +39,9 @@ const (
 	// mostDebounces bounds the waiting for files that never rest, and leastPatience too.
 	mostDebounces = 20
 	leastPatience = 5 * time.Second
+	// mostRestartWait is how long it is waited for new processes before what changes next
+	// is looked at.
+	mostRestartWait = 5 * time.Second
 	// mostLooks is how often in a row it is looked for what has come meanwhile.
 	mostLooks = 20
 )
@@ -257,7 +260,10 @@ func (u *unit) act(ctx context.Context, d difference) {
 	why := d.text(u.set)
 	sig := u.watch.Signal()
 	if sig == 0 {
-		if err := u.m.RestartFor(ctx, u.name, why); err != nil && !passing(err) && ctx.Err() == nil {
+		// What takes long to stop, or to become ready, must not keep a better version waiting.
+		waiting, cancel := context.WithTimeout(ctx, mostRestartWait)
+		defer cancel()
+		if err := u.m.RestartFor(waiting, u.name, why); err != nil && !passing(err) && waiting.Err() == nil {
 			u.log.Warn("watch: it could not be restarted", "reason", err, "because", why)
 		}
 		return
