@@ -98,6 +98,7 @@ func (k *keeper) reconcile() {
 	k.empty()
 	k.restart()
 	k.fill(now)
+	k.release()
 	k.trim()
 	k.listen()
 	k.shown.Store(int32(len(k.slots)))
@@ -213,6 +214,7 @@ func (k *keeper) fill(now time.Time) {
 func (k *keeper) spawn(s *slot) {
 	p := &process{k: k, recipe: k.recipe, id: k.m.newID(), slot: s.n, state: Starting, since: time.Now()}
 	p.log.Source, p.log.Limit = p, k.m.opts.TailBytes
+	p.stored = s.duplicates()
 	k.m.attachFollowers(p)
 	if s.current == nil {
 		k.gaps--

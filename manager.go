@@ -356,6 +356,7 @@ var errWithdrawn = errors.New("no longer wanted")
 func (m *Manager) launch(p *process, note []byte) {
 	m.launcher.post(func() {
 		done := func(err error) {
+			p.closeStored()
 			if err != nil {
 				p.log.End()
 				p.k.box.hand(func() { p.k.launchFailed(p, err) })
@@ -391,6 +392,7 @@ func (m *Manager) start(p *process, h proc.Handler, note []byte, done func(error
 		return
 	}
 	p.recipe.withSockets(spec, files)
+	p.recipe.withStored(spec, p.stored)
 	spec.ID, spec.Note, spec.Captures = p.id, note, p.captures()
 	m.host.Launch(spec, h, func(err error) {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {

@@ -250,7 +250,7 @@ func (h *Health) rule() Health {
 
 // notifies says whether processes get a socket to tell of themselves.
 func (t *Template) notifies() bool {
-	return t.Ready != nil && t.Ready.Notify || t.Health != nil && t.Health.Watchdog != 0
+	return t.Ready != nil && t.Ready.Notify || t.Health != nil && t.Health.Watchdog != 0 || t.FDStore > 0
 }
 
 // readyFD is the number of the descriptor on which processes say that they are ready, 0

@@ -3,6 +3,7 @@ package gaffer
 import (
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -294,8 +295,8 @@ func (k *keeper) rewatch() {
 // Notified implements proc.Notified: the process tells of itself. Who else may do so is
 // its own user, and this program's.
 func (p *process) Notified(m proc.Message) {
-	m.Close()
 	if !p.recipe.mayNotify(m.UID) {
+		m.Close()
 		return
 	}
 	vars := map[string]string{}
@@ -304,14 +305,18 @@ func (p *process) Notified(m proc.Message) {
 			vars[name] = value
 		}
 	}
-	p.k.box.hand(func() { p.k.notified(p, vars) })
+	p.k.box.hand(func() { p.k.notified(p, vars, m.Files) })
 }
 
 // notified: the process has told of itself.
-func (k *keeper) notified(p *process, vars map[string]string) {
+func (k *keeper) notified(p *process, vars map[string]string, files []*os.File) {
 	if !k.has(p) || p.os == nil {
+		for _, f := range files {
+			_ = f.Close()
+		}
 		return
 	}
+	k.slots[p.slot-1].keepFiles(files, vars, k.recipe.FDStore)
 	if text, ok := vars["STATUS"]; ok {
 		p.status = brief(text)
 	}

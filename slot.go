@@ -20,6 +20,7 @@ type slot struct {
 	rest     rest      // it is left empty, for its process has done what it should, or failed
 	reason   string    // why the slot is empty
 	since    time.Time // since when
+	stored   []stored
 	lastExit *Exit
 	lastLog  *output.Log[*process] // what the process before wrote
 }

@@ -310,7 +310,7 @@ func (r *recipe) withSockets(spec *proc.Spec, files []*os.File) {
 		return
 	}
 	spec.Files = append(files, spec.Files...)
-	spec.OwnPID = "LISTEN_PID"
+	spec.OwnPID = listenPID
 	spec.Env = slices.DeleteFunc(spec.Env, func(entry string) bool { return strings.HasPrefix(entry, "LISTEN_PID=") })
 }
 

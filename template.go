@@ -65,6 +65,9 @@ type Template struct {
 	// OnLoss is what becomes of its processes when not one is left of those it depends on
 	// for which the condition holds. Default "ignore".
 	OnLoss LossAction `json:"on_loss,omitempty" toml:"on_loss,omitempty"`
+	// FDStore is how many descriptors of a slot are kept at most that its processes give to
+	// keep, by FDSTORE of sd_notify: the next process of the slot gets them. Default 0.
+	FDStore int `json:"fdstore,omitempty" toml:"fdstore,omitempty"`
 	// Rollout says how processes are replaced. Default: one after the other, each stopped
 	// before its successor is started.
 	Rollout *Rollout `json:"rollout,omitempty" toml:"rollout,omitempty"`

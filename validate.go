@@ -51,6 +51,7 @@ func (t *Template) Validate() error {
 	t.Logs.validate(&f)
 	t.validatePolicy(&f)
 	t.validateProbes(&f)
+	t.validateFDStore(&f)
 	t.validateDepends(&f)
 	t.Rollout.validate(&f, t)
 	t.validateLimits(&f)

@@ -30,6 +30,7 @@ var descriptions = map[string]map[string]string{
 		"depends_on":         "What it waits for: names of templates, and started, ready, healthy, done or done-successfully for each",
 		"on_loss":            "What becomes of it when that is lost: ignore, restart or stop; default ignore",
 		"rollout":            "How processes are replaced by a restart and an update; default one after the other, each stopped first",
+		"fdstore":            "How many descriptors of a slot are kept at most that its processes give to keep (FDSTORE of sd_notify); default 0",
 		"ready":              "How it is known that a process is ready; default: it is once it runs",
 		"health":             "How it is known that one still does well; default: nothing is asked",
 		"restart":            "Which ends nobody asked for are followed by a new process: always, on-failure or never; default always",

@@ -65,6 +65,7 @@ graceful_timeout = 2.5
 stop_signal = "int"
 port = 3_000
 on_loss = "restart"
+fdstore = 4
 restart = "on-failure"
 success_exit_codes = [0, 3]
 max_runtime = "1h"
@@ -203,7 +204,7 @@ gid = "adm"
 		Rollout: &gaffer.Rollout{
 			Order: "start-first", MaxSurge: new(2), MaxUnavailable: new(1), Drain: gaffer.Duration(5 * time.Second), Timeout: gaffer.Duration(time.Hour),
 		},
-		DependsOn: map[string]gaffer.Condition{"db": gaffer.DependsReady, "jobs:mail": gaffer.DependsStarted}, OnLoss: gaffer.LossRestart,
+		DependsOn: map[string]gaffer.Condition{"db": gaffer.DependsReady, "jobs:mail": gaffer.DependsStarted}, OnLoss: gaffer.LossRestart, FDStore: 4,
 		Ready: &gaffer.Ready{Output: "^ready$", Timeout: d(20 * time.Second)},
 		Health: &gaffer.Health{
 			HTTP: "http://127.0.0.1:$PORT/health", Interval: gaffer.Duration(3 * time.Second), Timeout: gaffer.Duration(2 * time.Second),

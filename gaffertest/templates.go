@@ -123,7 +123,7 @@ func templatesComeBack(b *bench) {
 		OnDemand: true, IdleTimeout: new(gaffer.Duration(time.Minute)),
 		RedirectOutput: []string{"log", "log"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: new(gaffer.Duration(1500 * time.Millisecond)), StopSignal: 2, Port: 8000,
-		DependsOn: map[string]gaffer.Condition{"quiet": gaffer.DependsReady}, OnLoss: gaffer.LossStop,
+		DependsOn: map[string]gaffer.Condition{"quiet": gaffer.DependsReady}, OnLoss: gaffer.LossStop, FDStore: 2,
 		Rollout: &gaffer.Rollout{MaxSurge: new(2), MaxUnavailable: new(1), Order: "start-first", Drain: second, Timeout: second},
 		Ready:   &gaffer.Ready{HTTP: "http://127.0.0.1:$PORT/"},
 		Health: &gaffer.Health{

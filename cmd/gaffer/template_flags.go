@@ -127,6 +127,7 @@ func (f *templateFlags) addNumbers(cmd *cobra.Command) {
 	}
 	number("numprocesses", "c", "`number` of processes that should run (default 1)", func(t *gaffer.Template, n int) { t.NumProcesses = &n })
 	number("priority", "", "start order, lower `numbers` first (default 0)", func(t *gaffer.Template, n int) { t.Priority = n })
+	number("fdstore", "", "how many descriptors of a slot are kept at most that its processes give to keep, a `number` (default 0)", func(t *gaffer.Template, n int) { t.FDStore = n })
 	number("port", "", "PORT of slot 1; each further slot gets the next `number`", func(t *gaffer.Template, n int) { t.Port = n })
 }
 
@@ -224,7 +225,7 @@ func (f *templateFlags) unset(field string) error {
 var fieldNames = []string{
 	"args", "env", "env_files", "os_env", "cwd", "uid", "gid", "shell", "detach", "numprocesses", "priority", "start",
 	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "custom_streams", "sockets", "graceful_timeout", "stop_signal", "port",
-	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout", "ready", "health", "on_demand", "idle_timeout",
+	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout", "ready", "health", "fdstore", "on_demand", "idle_timeout",
 	"limits", "nice", "ioprio", "cpu_affinity", "umask", "oom_score_adj", "max_memory", "sandbox",
 	"watch", "scale", "exit_with",
 }
