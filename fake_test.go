@@ -24,6 +24,7 @@ import (
 //	crash AFTER STATUS     exits by itself
 //	exit AFTER STATUS      exits by itself with that status
 //	stubborn               ignores every signal but SIGKILL
+//	undying                can't be ended at all
 //	slow TIME              takes that long to end when told to stop
 //	broken                 can't be started
 type fakeHost struct {
@@ -170,7 +171,11 @@ func (p *fakeProc) SignalGroup(sig syscall.Signal) error {
 	return err
 }
 
-func (p *fakeProc) Kill() { p.end(-1, syscall.SIGKILL) }
+func (p *fakeProc) Kill() {
+	if p.spec.Args[1] != "undying" {
+		p.end(-1, syscall.SIGKILL)
+	}
+}
 
 func (p *fakeProc) Write(context.Context, int, []byte) (int, error) { return 0, proc.ErrClosed }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -414,14 +415,31 @@ func lookProgram(spec *proc.Spec, program string, env *environment) (string, err
 	return proc.LookPath(program, path, spec.Dir, spec.Cred)
 }
 
+// resolved is the recipe with its user and group looked up.
+func (r *recipe) resolved() (*recipe, error) {
+	if r.unresolved == nil {
+		return r, nil
+	}
+	again := *r
+	return &again, again.resolveAccount()
+}
+
+// betterError is why a start has failed: what is in the way is said better by who looks
+// for it.
+func betterError(err error, spec *proc.Spec, env *environment) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		if _, e := lookProgram(spec, spec.Args[0], env); e != nil {
+			return e
+		}
+	}
+	return err
+}
+
 // ready makes a spec that can be started: with the program found.
 func (r *recipe) ready(slot int, id uint64) (*proc.Spec, error) {
-	if r.unresolved != nil {
-		again := *r
-		if err := again.resolveAccount(); err != nil {
-			return nil, err
-		}
-		r = &again
+	r, err := r.resolved()
+	if err != nil {
+		return nil, err
 	}
 	if err := r.refreshBounds(); err != nil {
 		return nil, err

@@ -77,6 +77,13 @@ func (d *decoder) value(n *node, v reflect.Value, name string) {
 	case *gaffer.Socket:
 		d.socketOf(n, p, name)
 		return
+	case *gaffer.Command:
+		if n.kind == unstable.String {
+			p.Cmd = n.text
+		} else if d.want(n, name, "a command in quotes, or a table", unstable.Table, unstable.String) {
+			d.table(n, v, name)
+		}
+		return
 	case encoding.TextUnmarshaler:
 		d.text(n, p, name)
 		return
