@@ -48,7 +48,7 @@ func (r *report) ok() bool { return r.failure() == "" }
 // failure is why it has not, in words; "" when it has. They include the last line that
 // it has written.
 func (r *report) failure() string {
-	text := ""
+	var text string
 	switch {
 	case r.given:
 		return "given up"
@@ -183,6 +183,9 @@ func (m *Manager) errandHost() (host, error) {
 	if m.opts.Holder == nil {
 		return m.host, nil
 	}
+	if m.opts.host != nil {
+		return m.opts.host, nil
+	}
 	if m.errands.own == nil {
 		h, err := proc.NewHost(proc.Options{Subreaper: m.opts.Subreaper, NoCgroup: m.opts.NoCgroup, Logger: m.logger})
 		if err != nil {
@@ -241,6 +244,9 @@ func (r *recipe) errandSpec(e *errand, mark string) (*proc.Spec, error) {
 	vars, field, err := r.variables(e.slot, e.id)
 	if err != nil {
 		return nil, &FieldError{field, err}
+	}
+	for _, name := range managersOwn { // they are about what the process alone has
+		delete(vars, name)
 	}
 	maps.Copy(vars, e.vars)
 	vars[markName] = mark
@@ -344,12 +350,12 @@ func (r *ongoing) Output(_ int, data []byte) {
 
 // Exited implements proc.Handler.
 func (r *ongoing) Exited(e proc.Exit) {
-	last := lastLine(r.kept)
+	last := lastSaid(r.kept)
 	r.finish(func(t *report) { t.exit, t.lastLine = e, last })
 }
 
-// lastLine is the last line of a text that has something in it.
-func lastLine(text []byte) string {
+// lastSaid is the last line of a text that has something in it.
+func lastSaid(text []byte) string {
 	text = bytes.TrimSpace(text)
 	text = bytes.TrimSpace(text[bytes.LastIndexByte(text, '\n')+1:])
 	if len(text) > longestLine {

@@ -215,7 +215,7 @@ func TestLastLine(t *testing.T) {
 		"": "", "\n \n": "", "one\ntwo": "two", "one\r\ntwo  \r\n\n": "two", "\xffx": "�x",
 		strings.Repeat("x", 300): strings.Repeat("x", 200) + "…",
 	} {
-		if got := lastLine([]byte(text)); got != want {
+		if got := lastSaid([]byte(text)); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
@@ -283,9 +283,35 @@ func TestCommandIsTextOrTable(t *testing.T) {
 	}
 }
 
-// noHolder stands for a holder that holds nothing.
-type noHolder struct{ fakeHost }
+// noHolder stands for a holder: what it is given runs on as it was.
+type noHolder struct {
+	fakeHost
+	notes map[uint64]string
+	kept  []uint64
+}
 
-func (*noHolder) Adopt(*proc.Held, []proc.Capture, proc.Handler) {}
-func (*noHolder) Note(uint64, []byte)                            {}
-func (*noHolder) Kept(uint64)                                    {}
+func (h *noHolder) Adopt(held *proc.Held, _ []proc.Capture, handler proc.Handler) {
+	if held.Reaped {
+		return
+	}
+	p := &fakeProc{host: &h.fakeHost, spec: &proc.Spec{Args: []string{"sh", "run"}}, handler: handler, pid: held.PID, started: held.Started}
+	h.mu.Lock()
+	h.procs = append(h.procs, p)
+	h.mu.Unlock()
+	handler.Started(p)
+}
+
+func (h *noHolder) Note(id uint64, note []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.notes == nil {
+		h.notes = map[uint64]string{}
+	}
+	h.notes[id] = string(note)
+}
+
+func (h *noHolder) Kept(id uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.kept = append(h.kept, id)
+}

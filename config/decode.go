@@ -201,6 +201,9 @@ func (d *decoder) list(n *node, v reflect.Value, name string) {
 	what := "a list of texts"
 	if v.Type().Elem().Kind() == reflect.Struct {
 		what = "tables such as [[daemon." + name + "]]"
+		if v.Type().Elem() == reflect.TypeFor[gaffer.StopStep]() {
+			what = `a list of tables such as { signal = "SIGTERM", wait = "10s" }`
+		}
 	}
 	if v.Type().Elem() == reflect.TypeFor[gaffer.Socket]() {
 		what = "a list of names of sockets"
