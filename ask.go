@@ -31,6 +31,7 @@ func (m *Manager) Ask(ctx context.Context, name, script string) (string, error) 
 	r.Cmd, r.Shell, r.Args, r.Detach = script, true, nil, false
 	r.RedirectOutput, r.RedirectInput, r.CustomStreams, r.Files = nil, false, nil, nil
 	r.Ready, r.Health, r.Sockets, r.OnDemand = nil, nil, nil, false
+	r.KillMode = "" // nothing of it is left alone
 	id := m.askID()
 	spec, err := r.ready(1, id)
 	if err != nil {

@@ -24,6 +24,7 @@ const (
 	KindUnready   Kind = "unready"   // a process was not ready in time, or is not any more
 	KindHealthy   Kind = "healthy"   // a process does well, of which that is asked
 	KindUnhealthy Kind = "unhealthy" // a process does not
+	KindHook      Kind = "hook"      // a hook has failed, or stop_command: Message says which and why
 	KindBackoff   Kind = "backoff"   // a slot stays empty for a while before the next try
 	KindFlap      Kind = "flap"      // crashes are too many: a pause
 	KindFail      Kind = "fail"      // crashes are too many: given up
@@ -35,7 +36,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindUpdate, KindDelete, KindStart, KindStop, KindRestart,
-		KindSpawn, KindRollout, KindRollback, KindReady, KindUnready, KindHealthy, KindUnhealthy, KindReap, KindStopPID, KindExit, KindBackoff, KindFlap, KindFail, KindGap, KindAudit,
+		KindSpawn, KindRollout, KindRollback, KindReady, KindUnready, KindHealthy, KindUnhealthy, KindReap, KindStopPID, KindExit, KindHook, KindBackoff, KindFlap, KindFail, KindGap, KindAudit,
 	}
 }
 

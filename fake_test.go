@@ -24,6 +24,8 @@ import (
 //	crash AFTER STATUS     exits by itself
 //	exit AFTER STATUS      exits by itself with that status
 //	stubborn               ignores every signal but SIGKILL
+//	obeys SIGNAL           ends when it is sent that signal, and ignores all others
+//	undying                can't be ended at all
 //	slow TIME              takes that long to end when told to stop
 //	broken                 can't be started
 type fakeHost struct {
@@ -42,6 +44,7 @@ type fakeProc struct {
 	pid     int
 	started time.Time
 	signals []syscall.Signal
+	alone   []syscall.Signal // those of them that were for the main process alone
 	gone    bool
 }
 
@@ -142,6 +145,15 @@ func (p *fakeProc) Started() time.Time { return p.started }
 
 func (p *fakeProc) Signal(sig syscall.Signal) error {
 	p.host.mu.Lock()
+	p.alone = append(p.alone, sig)
+	p.host.mu.Unlock()
+	err := p.sent(sig)
+	p.obey(sig)
+	return err
+}
+
+func (p *fakeProc) sent(sig syscall.Signal) error {
+	p.host.mu.Lock()
 	p.signals = append(p.signals, sig)
 	gone := p.gone
 	p.host.mu.Unlock()
@@ -155,22 +167,37 @@ func (p *fakeProc) Signal(sig syscall.Signal) error {
 }
 
 func (p *fakeProc) SignalGroup(sig syscall.Signal) error {
-	err := p.Signal(sig)
+	err := p.sent(sig)
+	p.obey(sig)
+	return err
+}
+
+// obey is what the program does when it is asked to end.
+func (p *fakeProc) obey(sig syscall.Signal) {
+	if p.spec.Args[1] == "obeys" {
+		if proc.SignalName(sig) == p.spec.Args[2] {
+			p.end(0, 0)
+		}
+		return
+	}
 	if sig != syscall.SIGTERM && sig != syscall.SIGINT {
-		return err
+		return
 	}
 	switch p.spec.Args[1] {
-	case "stubborn":
+	case "stubborn", "undying":
 	case "slow":
 		d, _ := time.ParseDuration(p.spec.Args[2])
 		time.AfterFunc(d, func() { p.end(0, 0) })
 	default:
 		time.AfterFunc(10*time.Millisecond, func() { p.end(-1, sig) })
 	}
-	return err
 }
 
-func (p *fakeProc) Kill() { p.end(-1, syscall.SIGKILL) }
+func (p *fakeProc) Kill() {
+	if p.spec.Args[1] != "undying" {
+		p.end(-1, syscall.SIGKILL)
+	}
+}
 
 func (p *fakeProc) Write(context.Context, int, []byte) (int, error) { return 0, proc.ErrClosed }
 

@@ -34,6 +34,7 @@ type note struct {
 	Why   string  `json:"why,omitempty"`
 	Leave Kind    `json:"leave,omitempty"`
 	Fault failing `json:"fault,omitempty"`
+	Told  bool    `json:"told,omitempty"` // its pre_stop hook is over
 }
 
 // note is what is kept of a process. It runs in the keeper's mailbox.
@@ -44,7 +45,7 @@ func (p *process) note() []byte {
 	}
 	n := note{
 		Name: p.recipe.Name, Slot: p.slot, Started: started, Template: p.recipe.Template,
-		Why: p.why, Leave: p.leave, Fault: p.fault,
+		Why: p.why, Leave: p.leave, Fault: p.fault, Told: p.told,
 	}
 	if p.recipe.envSum != [32]byte{} {
 		n.EnvSum = hex.EncodeToString(p.recipe.envSum[:])
@@ -147,11 +148,16 @@ func (k *keeper) adopt(n *note, r *recipe, h *proc.Held) {
 	p.log.Source, p.log.Limit = p, k.m.opts.TailBytes
 	s := k.slotUpTo(n.Slot)
 	before := k.before(n.Slot)
+	h.Spare = r.KillMode == KillProcess
 	h.Notify, p.readied = r.notifies(), before.ready(h.ID)
 	if h.Reaped || before.ended(h.ID) { // only its output may go on
+		exit := before.exit(h.ID)
+		resumes := !h.Reaped && k.resumeEnd(s, p, exit)
 		h.Reaped = true
 		holder.Adopt(h, p.captures(), adopted{p})
-		holder.Kept(h.ID)
+		if !resumes {
+			holder.Kept(h.ID)
+		}
 		return
 	}
 	if s.current != nil && s.old != nil {
@@ -173,7 +179,7 @@ func (k *keeper) adopt(n *note, r *recipe, h *proc.Held) {
 		k.publishIn(s, p, Event{Kind: KindSpawn, Failures: s.crashes})
 	}
 	if n.Why != "" {
-		p.why, p.leave, p.fault = n.Why, n.Leave, n.Fault
+		p.why, p.leave, p.fault, p.told = n.Why, n.Leave, n.Fault, n.Told
 		k.urge(p)
 		return
 	}

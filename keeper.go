@@ -47,6 +47,7 @@ type keeper struct {
 	listening  []Socket       // what is to be open for it
 	binding    int            // how often that is yet to be made so
 	detaching  int            // detached processes that are being started
+	asides     int            // hooks that are run and that nothing waits for
 	ended      bool           // removed, and nothing is left of it
 
 	guarded bool        // its memory is looked at
@@ -222,7 +223,7 @@ func (k *keeper) spawn(s *slot) {
 	s.current = p
 	k.live++
 	k.starting++
-	k.m.launch(p, k.noteOf(p))
+	k.prepare(p)
 }
 
 // vacate takes a process out of its slot. With an overlap, one that was not
@@ -256,6 +257,7 @@ func (k *keeper) launched(p *process, os proc.Process) {
 		return
 	}
 	k.began(p)
+	k.aside(p, p.recipe, hookPostStart)
 }
 
 // launchFailed: a process could not be started.
@@ -311,6 +313,7 @@ func (k *keeper) leave(p *process, kind Kind, why string) {
 	p.unwatch()
 	if p.state == Starting {
 		p.withdrawn.Store(true)
+		p.giveUpHooks()
 		return // it is told as soon as it runs
 	}
 	k.tell(p)
@@ -322,58 +325,14 @@ func (k *keeper) tell(p *process) {
 	k.urge(p)
 }
 
-// urge asks a process to stop. The next manager is to know that.
-func (k *keeper) urge(p *process) {
-	p.state, p.since = Stopping, time.Now()
-	if h := k.m.opts.Holder; h != nil {
-		note := p.note()
-		k.m.stopper.post(func() { h.Note(p.id, note) })
-	}
-	grace := k.recipe.grace()
-	if grace <= 0 {
-		k.kill(p, "killed at once")
-		return
-	}
-	os, sig := p.os, k.recipe.stopSignal()
-	k.m.stopper.post(func() { p.ask(os, sig) })
-	if k.m.hurried.Load() {
-		k.hurry()
-		return
-	}
-	p.patience = time.AfterFunc(grace, func() {
-		k.box.hand(func() { k.kill(p, fmt.Sprintf("killed after %s", grace)) })
-	})
-}
-
-// kill ends a process that was told to stop, unless it has ended or was killed.
-func (k *keeper) kill(p *process, why string) {
-	if p.killed != "" || !k.has(p) {
-		return
-	}
-	p.killed = why
-	go p.os.Kill()
-}
-
-// hurry kills what was told to stop.
-func (k *keeper) hurry() {
-	for _, s := range k.slots {
-		for _, p := range s.processes() {
-			if p.state == Stopping {
-				k.kill(p, "killed, for there was no more time")
-			}
-		}
-	}
-}
-
 // exited: a process has ended, and all that it had started.
 func (k *keeper) exited(p *process, e proc.Exit) {
 	s := k.slots[p.slot-1]
 	exit := p.exit(e)
 	asked, replaced := p.leaving(), s.old == p
-	k.vacate(s, p)
+	p.ended = exit
 	k.noteRecovery(p, exit.Time)
 	s.lastExit, s.lastLog = exit, &p.log
-	defer k.m.kept(p.id)
 	p.unwatch()
 	if p.patience != nil {
 		p.patience.Stop()
@@ -381,18 +340,22 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	switch {
 	case replaced, asked && !k.failedItself(s, p):
 		k.publishIn(s, p, Event{Kind: KindExit, Exit: exit})
+		k.bury(s, p, exit, false, false)
 		return
 	case k.rolloutOf(p) != nil:
 		k.rolloutFailed(fmt.Sprintf("%s: %s", p.name(), p.whyFailed(exit)))
-		if s.current != nil { // the old one goes on
+		if s.old != nil && !s.old.leaving() { // it goes on
 			k.publishIn(s, p, Event{Kind: KindExit, Exit: exit})
+			k.bury(s, p, exit, true, false)
 			return
 		}
 	}
 	if k.rests(s, p, exit) {
+		k.bury(s, p, exit, true, s.rest == restFailed)
 		return
 	}
 	k.crashed(s, p, exit)
+	k.bury(s, p, exit, true, k.intent == failed)
 	if exit.Status > 0 && (k.waits(s) || k.intent == failed) {
 		go k.findCause(p)
 	}

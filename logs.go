@@ -3,6 +3,7 @@ package gaffer
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"time"
 
@@ -14,6 +15,9 @@ type Logs interface {
 	// Capture takes what a process writes to the stream of its slot with that label.
 	// The bounds are those of the template, nil the defaults.
 	Capture(name string, slot int, label string, id uint64, bounds *LogFiles) proc.Capture
+	// Writer takes what is written of such a process by somebody else than itself, under a
+	// label of its own.
+	Writer(name string, slot int, label string, id uint64, bounds *LogFiles) io.WriteCloser
 	// Bound changes the bounds of a template's streams.
 	Bound(name string, bounds *LogFiles)
 	// Trouble is how many bytes of a template's output could not be kept, and for how long

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -83,6 +82,7 @@ type Manager struct {
 	leaves   atomic.Bool   // Leave was called
 	launcher mailbox       // forks, one after the other, beside the keepers
 	stopper  mailbox       // sends the signals that ask processes to stop, likewise
+	errands  errands       // what is run beside the processes
 
 	sockets sockets
 	// readable watches sockets of templates that sleep.
@@ -316,7 +316,7 @@ func (m *Manager) shutdown() error {
 	m.gauge.close()
 	_ = m.launcher.do(ctx, func() { m.sockets.close(m.leaves.Load()) }) // the context does not end
 	close(m.over)
-	errs = append(errs, m.host.Close())
+	errs = append(errs, m.errands.close(), m.host.Close())
 	return errors.Join(errs...)
 }
 
@@ -395,13 +395,7 @@ func (m *Manager) start(p *process, h proc.Handler, note []byte, done func(error
 	p.recipe.withStored(spec, p.stored)
 	spec.ID, spec.Note, spec.Captures = p.id, note, p.captures()
 	m.host.Launch(spec, h, func(err error) {
-		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-			// What is in the way is said better by who looks for it.
-			if _, e := lookProgram(spec, spec.Args[0], m.env); e != nil {
-				err = e
-			}
-		}
-		done(err)
+		done(betterError(err, spec, m.env))
 	})
 }
 

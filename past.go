@@ -384,6 +384,16 @@ func (a ago) ended(id uint64) bool {
 	return slices.ContainsFunc(a, func(e *Event) bool { return e.Kind == KindExit && e.ID == id })
 }
 
+// exit is how a process has ended, nil if that was not told.
+func (a ago) exit(id uint64) *Exit {
+	for _, e := range a {
+		if e.Kind == KindExit && e.ID == id {
+			return e.Exit
+		}
+	}
+	return nil
+}
+
 // forgetAllBut forgets what has happened to templates that there are no more.
 func (j *events) forgetAllBut(keepers []*keeper) {
 	names := make(map[string]bool, len(keepers))

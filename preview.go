@@ -37,6 +37,7 @@ func (m *Manager) Preview(ctx context.Context, t Template) (Step, error) {
 var laterFields = []string{
 	"numprocesses", "priority", "start", "flapping", "backoff", "graceful_timeout", "stop_signal",
 	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout", "on_demand", "idle_timeout",
+	"stop_command", "stop_sequence", "hooks",
 }
 
 // changes are the fields in which the next recipe differs, as they were written.

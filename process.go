@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/gafferpm/gaffer/internal/output"
@@ -32,6 +31,8 @@ type process struct {
 	stored  []stored // copies of what is kept for the slot, until it was started
 	readied bool     // it was ready when an earlier manager had it
 	watch
+	attended
+	gone bool // it has left its slot
 	// patience ends the time that it has to stop.
 	patience *time.Timer
 
@@ -53,29 +54,29 @@ func (p *process) Output(stream int, data []byte) {
 }
 
 func (p *process) Exited(e proc.Exit) {
-	p.log.End()
+	if p.recipe.Hooks == nil { // else there is more to come
+		p.log.End()
+	}
 	p.k.box.hand(func() { p.k.exited(p, e) })
-}
-
-// ask asks the process to end. It runs beside the keeper.
-func (p *process) ask(os proc.Process, sig syscall.Signal) {
-	// What does not exist any more has ended, and that is what is wanted.
-	_ = os.SignalGroup(sig)
-	_ = os.SignalGroup(syscall.SIGCONT) // what is suspended can't obey
 }
 
 // runs says that the process does its work.
 func (p *process) runs() bool { return p.state == Running && p.ready }
 
-// leaving says that the process was told to stop, or will be as soon as it runs.
-func (p *process) leaving() bool { return p.why != "" }
+// leaving says that the process was told to stop, or will be as soon as it runs, or has
+// ended.
+func (p *process) leaving() bool { return p.why != "" || p.ended != nil }
 
 // label is the name of one of its streams, "" when that is not captured.
 func (p *process) label(stream int) string {
-	if stream < 0 || stream >= len(p.recipe.labels) {
+	own := p.recipe.labels
+	switch hook := stream - len(own); {
+	case stream < 0 || hook >= len(hookLabels):
 		return ""
+	case hook >= 0:
+		return hookLabels[hook]
 	}
-	return p.recipe.labels[stream]
+	return own[stream]
 }
 
 // stream is the number of the stream that can be written to under that label.

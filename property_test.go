@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -104,6 +105,30 @@ func (w *randomWorld) IntN(n int) int { return rapid.IntRange(0, n-1).Draw(w.T, 
 
 var randomCommands = []string{"run", "run", "stubborn", "slow 3s", "crash 50ms 1", "crash 20s 0"}
 
+// randomHooks succeed, fail, hang and can't be started.
+var randomHooks = []string{"exit 0s 0", "exit 2s 0", "exit 1s 1", "run", "broken"}
+
+// hooks gives a template some hooks.
+func (w *randomWorld) hooks(t *Template) {
+	if w.IntN(2) == 0 {
+		return
+	}
+	some := func(from []string) *Command {
+		if w.IntN(2) == 0 {
+			return nil
+		}
+		return &Command{Cmd: "sh " + from[w.IntN(len(from))], Timeout: Duration(w.IntN(8)+1) * Duration(time.Second)}
+	}
+	t.Hooks = &Hooks{
+		PreStart: some(randomHooks), PostStart: some(randomHooks), PreStop: some(randomHooks),
+		PostStop: some(randomHooks), OnExit: some(randomHooks), OnFail: some(randomHooks),
+	}
+	if t.StopCommand = some(randomHooks); t.StopCommand != nil && *t.GracefulTimeout == 0 {
+		t.StopCommand = nil
+	}
+	t.KillMode = []KillMode{"", KillMixed, KillProcess}[w.IntN(3)]
+}
+
 func (w *randomWorld) step() {
 	ctx := context.Background()
 	name := string(rune('a' + w.IntN(3)))
@@ -111,7 +136,7 @@ func (w *randomWorld) step() {
 	switch op := w.IntN(12); op {
 	case 0, 1:
 		n := w.IntN(4)
-		tmpl := template(name, randomCommands[w.IntN(len(randomCommands))], numprocesses(n), grace(time.Duration(w.IntN(3))*time.Second))
+		tmpl := template(name, randomCommands[w.IntN(len(randomCommands))], numprocesses(n), grace(time.Duration(w.IntN(3))*time.Second), w.hooks)
 		if _, there := w.number(name); there && op == 0 {
 			w.ask(func() error { return w.m.Update(ctx, tmpl) })
 			if w.asked[name] != n { // else a number that was scaled to stays
@@ -237,11 +262,12 @@ func (w *randomWorld) check() {
 				w.Errorf("%s: slot %d twice", st.Name, p.Slot)
 			}
 			slots[p.Slot] = true
-			if p.State == InBackoff {
+			if p.State == InBackoff || strings.Contains(p.Reason, "runs pre_start") || n > 0 && strings.Contains(p.Reason, "runs post_stop") {
 				waiting++
 			}
 		}
-		crashes := info.Template.Cmd == "sh crash 50ms 1"
+		hooks := info.Template.Hooks
+		crashes := info.Template.Cmd == "sh crash 50ms 1" || hooks != nil && (hooks.PreStart != nil || strings.HasPrefix(info.Template.Cmd, "sh crash"))
 		if st.Running+waiting != n || waiting > 0 && !crashes {
 			w.Errorf("%s: %d run and %d wait, want %d: %+v", st.Name, st.Running, waiting, n, st)
 		}

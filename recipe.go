@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -124,6 +125,7 @@ func (t *Template) clone() Template {
 	c.DependsOn = maps.Clone(t.DependsOn)
 	c.cloneLimits()
 	c.Watch, c.Scale = t.Watch.clone(), t.Scale.clone()
+	c.StopCommand, c.StopSequence, c.Hooks = t.StopCommand.clone(), slices.Clone(t.StopSequence), t.Hooks.clone()
 	return c
 }
 
@@ -191,6 +193,7 @@ func (r *recipe) check() error {
 		f.add("cmd", "%v", err)
 	}
 	r.checkLimits(spec, program, &f)
+	r.checkHooks(&f)
 	return errors.Join(f...)
 }
 
@@ -229,6 +232,7 @@ func (r *recipe) spec(slot int, id uint64) (*proc.Spec, string, error) {
 		Outputs: len(outputs), Merge: r.merges(), Input: r.RedirectInput,
 		Streams: len(r.CustomStreams), Files: r.Files, Detach: r.Detach, Token: markName + "=" + r.mark(id),
 		Notify: r.notifies(), ReadyFD: r.readyFD(),
+		Spare: r.KillMode == KillProcess,
 	}
 	if field, err := r.limit(spec, lookup); err != nil {
 		return nil, field, err
@@ -259,7 +263,16 @@ func (r *recipe) workDir(lookup func(string) (string, bool)) (string, error) {
 // both are in it, the outer one first.
 const markName = "GAFFER_INSTANCE"
 
-func (r *recipe) mark(id uint64) string { return r.instance + "." + strconv.FormatUint(id, 10) }
+func (r *recipe) mark(id uint64) string {
+	mark := r.instance + "." + strconv.FormatUint(id, 10)
+	if r.KillMode == KillProcess {
+		mark += spared
+	}
+	return mark
+}
+
+// spared is behind the mark of a process that leaves behind what is nobody's then.
+const spared = "/spared"
 
 // inherited is a variable of the manager's environment, if that is passed on.
 func (r *recipe) inherited(name string) (string, bool) {
@@ -414,14 +427,31 @@ func lookProgram(spec *proc.Spec, program string, env *environment) (string, err
 	return proc.LookPath(program, path, spec.Dir, spec.Cred)
 }
 
+// resolved is the recipe with its user and group looked up.
+func (r *recipe) resolved() (*recipe, error) {
+	if r.unresolved == nil {
+		return r, nil
+	}
+	again := *r
+	return &again, again.resolveAccount()
+}
+
+// betterError is why a start has failed: what is in the way is said better by who looks
+// for it.
+func betterError(err error, spec *proc.Spec, env *environment) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		if _, e := lookProgram(spec, spec.Args[0], env); e != nil {
+			return e
+		}
+	}
+	return err
+}
+
 // ready makes a spec that can be started: with the program found.
 func (r *recipe) ready(slot int, id uint64) (*proc.Spec, error) {
-	if r.unresolved != nil {
-		again := *r
-		if err := again.resolveAccount(); err != nil {
-			return nil, err
-		}
-		r = &again
+	r, err := r.resolved()
+	if err != nil {
+		return nil, err
 	}
 	if err := r.refreshBounds(); err != nil {
 		return nil, err
@@ -449,6 +479,10 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		t.GracefulTimeout, t.StopSignal = nil, 0
 		t.OnDemand, t.IdleTimeout = false, nil
 		t.Restart, t.SuccessExitCodes, t.MaxRuntime = "", nil, 0
+		t.StopCommand, t.StopSequence, t.Hooks = nil, nil, nil
+		if t.KillMode != KillProcess {
+			t.KillMode = ""
+		}
 		t.Ready, t.Health = t.channels()
 		t.DependsOn, t.OnLoss, t.Rollout = nil, "", nil
 		t.normalLimits()

@@ -99,7 +99,8 @@ func (k *keeper) stop(why string) outcome {
 // close stops the template for good, because the manager stops.
 func (k *keeper) close() outcome {
 	k.closing = true
-	return k.stop("the manager stops")
+	stopped := k.stop("the manager stops")
+	return outcome{until: func() bool { return k.asides == 0 && (stopped.until == nil || stopped.until()) }}
 }
 
 func (k *keeper) remove() outcome {

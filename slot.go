@@ -1,6 +1,7 @@
 package gaffer
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gafferpm/gaffer/internal/output"
@@ -52,6 +53,9 @@ func (s *slot) status(paused State) Process {
 		st.Reason, st.Message = p.why, p.status
 		if st.Reason == "" {
 			st.Reason = p.said
+		}
+		if does := p.waitsFor(); does != "" {
+			st.Reason = strings.TrimPrefix(st.Reason+", "+does, ", ")
 		}
 		return st
 	}

@@ -105,6 +105,18 @@ type Template struct {
 	GracefulTimeout *Duration `json:"graceful_timeout,omitempty" toml:"graceful_timeout,omitempty"`
 	// StopSignal asks a process to end. Default SIGTERM.
 	StopSignal Signal `json:"stop_signal,omitzero" toml:"stop_signal,omitempty"`
+	// StopCommand is run to ask a process to end, in the place of StopSignal; if it fails,
+	// that is sent after all. GracefulTimeout begins when it is over. Default: none.
+	StopCommand *Command `json:"stop_command,omitempty" toml:"stop_command,omitempty"`
+	// StopSequence are signals and how long the effect of each is waited for before the
+	// next one, and SIGKILL after the last, in the place of StopSignal and GracefulTimeout.
+	StopSequence []StopStep `json:"stop_sequence,omitempty" toml:"stop_sequence,omitempty"`
+	// KillMode says what of a process and of what it has started a stop asks and kills.
+	// Default group: the process group is asked, everything is killed.
+	KillMode KillMode `json:"kill_mode,omitempty" toml:"kill_mode,omitempty"`
+	// Hooks are commands that are run before and after a start and an end. A running
+	// process does not depend on them.
+	Hooks *Hooks `json:"hooks,omitempty" toml:"hooks,omitempty"`
 	// Port is the PORT of slot 1; each further slot gets one more. Default: none.
 	Port int `json:"port,omitempty" toml:"port,omitempty"`
 	// Limits bounds what each process may use. Default: as the manager itself.

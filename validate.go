@@ -56,6 +56,8 @@ func (t *Template) Validate() error {
 	t.Rollout.validate(&f, t)
 	t.validateLimits(&f)
 	t.validateDevelopment(&f)
+	t.validateStopping(&f)
+	t.validateHooks(&f)
 	t.validateRules(&f)
 	return f.err()
 }

@@ -49,6 +49,7 @@ func (s *schemas) build() {
 		reflect.TypeFor[gaffer.Account]():  reflect.TypeFor[accountText](),
 		reflect.TypeFor[gaffer.Rlimit]():   reflect.TypeFor[rlimitText](),
 		reflect.TypeFor[gaffer.Args]():     reflect.TypeFor[argsList](),
+		reflect.TypeFor[gaffer.Command]():  reflect.TypeFor[commandText](),
 		reflect.TypeFor[gaffer.Output]():   reflect.TypeFor[Output](),
 		reflect.TypeFor[Role]():            reflect.TypeFor[roleText](),
 		reflect.TypeFor[Count]():           reflect.TypeFor[countText](),
@@ -117,6 +118,7 @@ type (
 	rlimitText   string
 	modeText     string
 	argsList     []string
+	commandText  string
 	roleText     string
 	countText    string
 )
@@ -176,6 +178,22 @@ func (argsList) Schema(huma.Registry) *huma.Schema {
 			{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}},
 			{Type: huma.TypeString},
 		},
+	}
+}
+
+func (commandText) Schema(r huma.Registry) *huma.Schema {
+	table := &huma.Schema{
+		Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"cmd"},
+		Properties: map[string]*huma.Schema{
+			"cmd":     {Type: huma.TypeString, Description: "The program with its arguments; with shell the script"},
+			"shell":   {Type: huma.TypeBoolean, Description: "Run sh -c with cmd as the whole script; default as the template does"},
+			"timeout": durationText("").Schema(r),
+		},
+	}
+	table.PrecomputeMessages()
+	return &huma.Schema{
+		Description: "A command, or a table with how long it may take; default 30s", Examples: []any{"./migrate --check"},
+		OneOf: []*huma.Schema{{Type: huma.TypeString}, table},
 	}
 }
 

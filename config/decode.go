@@ -77,6 +77,13 @@ func (d *decoder) value(n *node, v reflect.Value, name string) {
 	case *gaffer.Socket:
 		d.socketOf(n, p, name)
 		return
+	case *gaffer.Command:
+		if n.kind == unstable.String {
+			p.Cmd = n.text
+		} else if d.want(n, name, "a command in quotes, or a table", unstable.Table, unstable.String) {
+			d.table(n, v, name)
+		}
+		return
 	case encoding.TextUnmarshaler:
 		d.text(n, p, name)
 		return
@@ -194,6 +201,9 @@ func (d *decoder) list(n *node, v reflect.Value, name string) {
 	what := "a list of texts"
 	if v.Type().Elem().Kind() == reflect.Struct {
 		what = "tables such as [[daemon." + name + "]]"
+		if v.Type().Elem() == reflect.TypeFor[gaffer.StopStep]() {
+			what = `a list of tables such as { signal = "SIGTERM", wait = "10s" }`
+		}
 	}
 	if v.Type().Elem() == reflect.TypeFor[gaffer.Socket]() {
 		what = "a list of names of sockets"

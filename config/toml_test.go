@@ -75,6 +75,8 @@ cpu_affinity = "0-3,6"
 umask = "027"
 oom_score_adj = -500
 max_memory = "1GiB"
+kill_mode = "mixed"
+stop_command = "./web --stop"
 
 exit_with = true
 
@@ -94,6 +96,10 @@ target = 2
 interval = 5
 cooldown = "1m"
 timeout = "3s"
+
+[process.web.hooks]
+pre_start = "./web --check"
+post_stop = { cmd = "rm -f run/*", shell = true, timeout = "5s" }
 
 [process.web.flapping]
 attempts = 3
@@ -205,6 +211,11 @@ gid = "adm"
 			Order: "start-first", MaxSurge: new(2), MaxUnavailable: new(1), Drain: gaffer.Duration(5 * time.Second), Timeout: gaffer.Duration(time.Hour),
 		},
 		DependsOn: map[string]gaffer.Condition{"db": gaffer.DependsReady, "jobs:mail": gaffer.DependsStarted}, OnLoss: gaffer.LossRestart, FDStore: 4,
+		KillMode: gaffer.KillMixed, StopCommand: &gaffer.Command{Cmd: "./web --stop"},
+		Hooks: &gaffer.Hooks{
+			PreStart: &gaffer.Command{Cmd: "./web --check"},
+			PostStop: &gaffer.Command{Cmd: "rm -f run/*", Shell: new(true), Timeout: gaffer.Duration(5 * time.Second)},
+		},
 		Ready: &gaffer.Ready{Output: "^ready$", Timeout: d(20 * time.Second)},
 		Health: &gaffer.Health{
 			HTTP: "http://127.0.0.1:$PORT/health", Interval: gaffer.Duration(3 * time.Second), Timeout: gaffer.Duration(2 * time.Second),
@@ -239,7 +250,7 @@ gid = "adm"
 	}
 	// What the file above leaves at its zero value, nobody can see to be read.
 	for _, name := range zeroFields(f.Templates[0]) {
-		if name != "Detach" {
+		if name != "Detach" && name != "StopSequence" {
 			t.Errorf("field %s is not in this test", name)
 		}
 	}
@@ -264,6 +275,37 @@ func zeroFields(t gaffer.Template) (names []string) {
 		}
 	}
 	return names
+}
+
+func TestTOMLStopSequence(t *testing.T) {
+	want := []gaffer.StopStep{{Signal: 3, Wait: gaffer.Duration(10 * time.Second)}, {Signal: 15, Wait: gaffer.Duration(5 * time.Second)}}
+	for _, text := range []string{
+		"[process.web]\ncmd = \"web\"\nstop_sequence = [{ signal = \"SIGQUIT\", wait = \"10s\" }, { signal = 15, wait = 5 }]",
+		"[process.web]\ncmd = \"web\"\n[[process.web.stop_sequence]]\nsignal = \"quit\"\nwait = 10\n[[process.web.stop_sequence]]\nsignal = \"term\"\nwait = 5",
+	} {
+		f, err := load(t, write(t, map[string]string{"gaffer.toml": text}), "gaffer.toml", config.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, f.Templates[0].StopSequence); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for text, want := range map[string]string{
+		`stop_sequence = ["SIGTERM"]`:                   "want a table",
+		`stop_sequence = "SIGTERM"`:                     "want a list of tables such as",
+		`stop_sequence = [{ signal = 15 }]`:             "how long to wait",
+		`stop_sequence = [{ sig = 15, wait = 1 }]`:      "unknown field",
+		`hooks.pre_start = 7`:                           "want a command in quotes, or a table",
+		`hooks.pre_start = { command = "x" }`:           "unknown field",
+		`hooks.pre_stard = "x"`:                         "pre_start",
+		`hooks.pre_start = { cmd = "x", timeout = -1 }`: "must not be negative",
+	} {
+		dir := write(t, map[string]string{"gaffer.toml": "[process.web]\ncmd = \"web\"\n" + text})
+		if _, err := load(t, dir, "gaffer.toml", config.Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }
 
 func TestTOMLKeepsTheOrderOfTheFile(t *testing.T) {
@@ -390,5 +432,27 @@ func TestEnvFilesAreAddedToEachTemplate(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{extra}, f.Templates[1].EnvFiles); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestCommandsAndStepsAreWrittenAsTheyAreRead(t *testing.T) {
+	want := gaffer.Template{
+		Name: "web", Cmd: "web", Cwd: "/",
+		StopSequence: []gaffer.StopStep{{Signal: 3, Wait: gaffer.Duration(time.Second)}, {Signal: 15, Wait: gaffer.Duration(time.Minute)}},
+		Hooks: &gaffer.Hooks{
+			PreStart: &gaffer.Command{Cmd: `say "it's"`},
+			OnFail:   &gaffer.Command{Cmd: "tell\tme", Shell: new(false), Timeout: gaffer.Duration(time.Second)},
+		},
+	}
+	text, err := config.FormatTOML([]gaffer.Template{want})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := load(t, write(t, map[string]string{"gaffer.toml": string(text)}), "gaffer.toml", config.Options{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if diff := cmp.Diff([]gaffer.Template{want}, f.Templates); diff != "" {
+		t.Errorf("%s\n%s", diff, text)
 	}
 }

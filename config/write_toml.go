@@ -57,7 +57,7 @@ func (w *tomlWriter) fields(v reflect.Value, skip string) {
 		f := v.Field(index[name])
 		switch {
 		case name == skip || unset(f):
-		case f.Kind() == reflect.Pointer && f.Elem().Kind() == reflect.Struct:
+		case f.Kind() == reflect.Pointer && f.Elem().Kind() == reflect.Struct && f.Type() != reflect.TypeFor[*gaffer.Command]():
 			tables = append(tables, name)
 		default:
 			w.b.WriteString(name + " = ")
@@ -86,6 +86,10 @@ func unset(v reflect.Value) bool {
 func (w *tomlWriter) value(v reflect.Value, name string) {
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()
+	}
+	if c, ok := v.Interface().(gaffer.Command); ok && c == (gaffer.Command{Cmd: c.Cmd}) {
+		w.text(c.Cmd, name)
+		return
 	}
 	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
 		text, err := m.MarshalText()

@@ -19,6 +19,8 @@ var crashCases = []aCase{
 	{"ATemplateThatIsNeededStays", neededStays},
 	{"ABrokenVersionIsRolledBack", rolledBack},
 	{"AnUpdateIsUndone", undone},
+	{"HooksAreRunAndTold", hooksAreRun},
+	{"AStopIsASequence", stopIsASequence},
 }
 
 func crashesWait(b *bench) {

@@ -124,8 +124,13 @@ func templatesComeBack(b *bench) {
 		RedirectOutput: []string{"log", "log"}, RedirectInput: true, CustomStreams: []string{"ctl"},
 		GracefulTimeout: new(gaffer.Duration(1500 * time.Millisecond)), StopSignal: 2, Port: 8000,
 		DependsOn: map[string]gaffer.Condition{"quiet": gaffer.DependsReady}, OnLoss: gaffer.LossStop, FDStore: 2,
-		Rollout: &gaffer.Rollout{MaxSurge: new(2), MaxUnavailable: new(1), Order: "start-first", Drain: second, Timeout: second},
-		Ready:   &gaffer.Ready{HTTP: "http://127.0.0.1:$PORT/"},
+		Rollout:     &gaffer.Rollout{MaxSurge: new(2), MaxUnavailable: new(1), Order: "start-first", Drain: second, Timeout: second},
+		Ready:       &gaffer.Ready{HTTP: "http://127.0.0.1:$PORT/"},
+		StopCommand: &gaffer.Command{Cmd: "true $MAINPID", Timeout: second}, KillMode: gaffer.KillMixed,
+		Hooks: &gaffer.Hooks{
+			PreStart: &gaffer.Command{Cmd: "true"}, PostStart: &gaffer.Command{Cmd: "true; true", Shell: new(true)}, PreStop: &gaffer.Command{Cmd: "true", Timeout: second},
+			PostStop: &gaffer.Command{Cmd: "true"}, OnExit: &gaffer.Command{Cmd: "true"}, OnFail: &gaffer.Command{Cmd: "true"},
+		},
 		Health: &gaffer.Health{
 			TCP: "127.0.0.1:80", Interval: second, Timeout: second, Failures: 2, Successes: 3, StartPeriod: second, Action: "tell",
 		},
@@ -158,7 +163,10 @@ func templatesComeBack(b *bench) {
 	paced := gaffer.Template{
 		Name: "paced", Cmd: "sleep 1000", Start: new(false), Scale: &gaffer.Autoscale{Min: new(1), Max: 2, RPSFile: "rps", Target: 100},
 	}
-	for _, t := range []gaffer.Template{quiet, full, busy, paced} {
+	steps := gaffer.Template{
+		Name: "steps", Cmd: "sleep 1000", Start: new(false), StopSequence: []gaffer.StopStep{{Signal: 3, Wait: second}, {Signal: 15, Wait: second}},
+	}
+	for _, t := range []gaffer.Template{quiet, full, busy, paced, steps} {
 		b.ok(b.c.Add(b.ctx, t))
 		list, err := b.c.List(b.ctx, gaffer.Target(t.Name))
 		b.ok(err)

@@ -53,14 +53,51 @@ func (l *leftovers) end(ctx context.Context) error {
 	return fmt.Errorf("processes of a daemon that was killed go on starting others; process %d is one of %d: %w", found[0].PID, len(found), gaffer.ErrConflict)
 }
 
-// marked says whether an entry of an environment is of that daemon's processes.
+// marked says whether an entry of an environment is of that daemon's processes. Those that
+// are to be left alone when their service has ended are none: the service itself is found by
+// its birth. Nor are errands: those that there are by now are this daemon's.
 func (l *leftovers) marked(entry string) bool {
 	value, ok := strings.CutPrefix(entry, "GAFFER_INSTANCE=")
-	return ok && slices.ContainsFunc(strings.Split(value, "/"), func(mark string) bool {
+	if !ok || isErrand(entry, l.instance) {
+		return false
+	}
+	marks := strings.Split(value, "/")
+	for i, mark := range marks {
 		id, ours := strings.CutPrefix(mark, l.instance+".")
 		n, err := strconv.ParseUint(id, 10, 64)
-		return ours && (err != nil || !l.adopted[n])
+		if ours && (err != nil || !l.adopted[n]) && (i+1 == len(marks) || marks[i+1] != "spared") {
+			return true
+		}
+	}
+	return false
+}
+
+// endErrandsOf ends what a manager that was killed has run beside its services: hooks, and
+// what finds out how they are. Services themselves have gone on.
+func endErrandsOf(ctx context.Context, instance string) error {
+	found := proc.Strays(proc.Search{Mark: func(entry string) bool { return isErrand(entry, instance) }})
+	if len(found) == 0 {
+		return nil
+	}
+	wait, cancel := context.WithTimeout(ctx, errandPatience)
+	defer cancel()
+	_, err := proc.EndStrays(wait, found, func(proc.Stray) syscall.Signal { return syscall.SIGKILL })
+	return err
+}
+
+// errandPatience is how long it is waited for the end of what was killed.
+const errandPatience = 5 * time.Second
+
+func isErrand(entry, instance string) bool {
+	value, ok := strings.CutPrefix(entry, "GAFFER_INSTANCE=")
+	return ok && slices.ContainsFunc(strings.Split(value, "/"), func(mark string) bool {
+		return strings.HasPrefix(mark, instance+".0.")
 	})
+}
+
+// runsErrands says whether a template has something run beside its processes.
+func runsErrands(t *gaffer.Template) bool {
+	return t.Hooks != nil || t.StopCommand != nil || t.Ready != nil && t.Ready.Exec != "" || t.Health != nil && t.Health.Exec != ""
 }
 
 func (l *leftovers) announce(found []proc.Stray) {

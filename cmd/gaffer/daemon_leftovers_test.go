@@ -42,18 +42,38 @@ func TestProcessesWithoutAnEndAreUnfinished(t *testing.T) {
 func TestLeftoversAreKnownByTheirInstance(t *testing.T) {
 	l := &leftovers{instance: "OURS"}
 	for entry, want := range map[string]bool{
-		"GAFFER_INSTANCE=OURS.7":            true,
-		"GAFFER_INSTANCE=OUTER.1/OURS.7":    true,
-		"GAFFER_INSTANCE=OURS.7/INNER.2":    true,
-		"GAFFER_INSTANCE=OURS":              false, // its environment was passed on, no more
-		"GAFFER_INSTANCE=OURSELVES.7":       false,
-		"GAFFER_INSTANCE=OTHER.7":           false,
-		"GAFFER_INSTANCE=":                  false,
-		"XGAFFER_INSTANCE=OURS.7":           false,
-		"PATH=/GAFFER_INSTANCE=OURS.7/bin":  false,
-		"GAFFER_NAME=GAFFER_INSTANCE=OURS.": false,
+		"GAFFER_INSTANCE=OURS.7":                      true,
+		"GAFFER_INSTANCE=OUTER.1/OURS.7":              true,
+		"GAFFER_INSTANCE=OURS.7/INNER.2":              true,
+		"GAFFER_INSTANCE=OURS.0.12":                   false, // a hook
+		"GAFFER_INSTANCE=OURS.7/spared":               false,
+		"GAFFER_INSTANCE=OUR.1/OURS.7/spared/INNER.2": false,
+		"GAFFER_INSTANCE=OURS":                        false, // its environment was passed on, no more
+		"GAFFER_INSTANCE=OURSELVES.7":                 false,
+		"GAFFER_INSTANCE=OTHER.7":                     false,
+		"GAFFER_INSTANCE=":                            false,
+		"XGAFFER_INSTANCE=OURS.7":                     false,
+		"PATH=/GAFFER_INSTANCE=OURS.7/bin":            false,
+		"GAFFER_NAME=GAFFER_INSTANCE=OURS.":           false,
 	} {
 		if got := l.marked(entry); got != want {
+			t.Errorf("%s: got %v", entry, got)
+		}
+	}
+}
+
+func TestErrandsAreKnownByTheirMark(t *testing.T) {
+	for entry, want := range map[string]bool{
+		"GAFFER_INSTANCE=OURS.0.1":         true,
+		"GAFFER_INSTANCE=OUTER.1/OURS.0.1": true,
+		"GAFFER_INSTANCE=OURS.0.1/INNER.2": true,
+		"GAFFER_INSTANCE=OURS.7":           false,
+		"GAFFER_INSTANCE=OURS.0":           false,
+		"GAFFER_INSTANCE=OTHER.0.1":        false,
+		"GAFFER_INSTANCE=OURS.7/INNER.0.1": false,
+		"XGAFFER_INSTANCE=OURS.0.1":        false,
+	} {
+		if got := isErrand(entry, "OURS"); got != want {
 			t.Errorf("%s: got %v", entry, got)
 		}
 	}

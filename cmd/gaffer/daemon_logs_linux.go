@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -43,6 +44,11 @@ func (d *daemon) openLogs(context.Context) error {
 // Capture implements gaffer.Logs.
 func (l *logFiles) Capture(name string, slot int, label string, id uint64, bounds *gaffer.LogFiles) proc.Capture {
 	return l.store.Writer(name, slot, label, limits(bounds)).Process(id, l.since)
+}
+
+// Writer implements gaffer.Logs.
+func (l *logFiles) Writer(name string, slot int, label string, id uint64, bounds *gaffer.LogFiles) io.WriteCloser {
+	return l.store.Writer(name, slot, label, limits(bounds)).Process(id, time.Time{})
 }
 
 // Bound implements gaffer.Logs.

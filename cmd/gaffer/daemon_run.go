@@ -272,7 +272,29 @@ func (d *daemon) makeManager(ctx context.Context) error {
 	if err := d.state.Restore(ctx, m, d.files.read.Desired, broken); err != nil {
 		return err
 	}
+	if err := d.endErrands(ctx); err != nil {
+		return err
+	}
 	return d.adopt(ctx)
+}
+
+// endErrands ends the hooks of a manager that was killed, before any is run anew.
+func (d *daemon) endErrands(ctx context.Context) error {
+	wanted := d.last.unfinished()
+	if d.sameLife() { // there are many of its services, as a rule: it is only looked for what there may be
+		infos, err := d.manager.List(ctx, gaffer.All)
+		if err != nil {
+			return err
+		}
+		wanted = slices.ContainsFunc(infos, func(i gaffer.Info) bool { return runsErrands(&i.Template) })
+	}
+	if !wanted {
+		return nil
+	}
+	if err := endErrandsOf(ctx, d.last.Instance); err != nil {
+		d.log.Warn("what the last manager has run beside its services can't be ended", "reason", err)
+	}
+	return nil
 }
 
 // serve runs the manager until somebody has had enough.

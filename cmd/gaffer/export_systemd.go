@@ -76,19 +76,57 @@ func serviceUnit(t *gaffer.Template, slot int, sockets *exportedSockets) string 
 		line("Environment", systemdWord(name+"="+strings.ReplaceAll(env[name], "$$", "$"), false))
 	}
 	limitLines(t, line)
-	line("ExecStart", execStart(t))
+	exportHooks(t, line)
 	line("Restart", "always")
 	line("RestartSec", restartDelay(t).String())
 	if t.StopSignal != 0 {
 		line("KillSignal", t.StopSignal.String())
 	}
+	exportKillMode(t, line)
 	line("TimeoutStopSec", seconds(gracefulTimeout(t)))
 	b.WriteString("\n[Install]\n")
 	line("WantedBy", systemdTarget)
 	return b.String()
 }
 
+// exportHooks writes the command with those that systemd has a place for, too. It has
+// none for a hook that is not run in the way of a start or an end.
+func exportHooks(t *gaffer.Template, line func(name, value string)) {
+	hooks := gaffer.Hooks{}
+	if t.Hooks != nil {
+		hooks = *t.Hooks
+	}
+	write := func(name string, c *gaffer.Command) {
+		if c == nil {
+			return
+		}
+		shell := t.Shell
+		if c.Shell != nil {
+			shell = *c.Shell
+		}
+		line(name, execStart(&gaffer.Template{Name: t.Name, Cmd: c.Cmd, Shell: shell}))
+	}
+	write("ExecStartPre", hooks.PreStart)
+	line("ExecStart", execStart(t))
+	write("ExecStartPost", hooks.PostStart)
+	write("ExecStop", hooks.PreStop)
+	write("ExecStop", t.StopCommand)
+	write("ExecStopPost", hooks.PostStop)
+}
+
+func exportKillMode(t *gaffer.Template, line func(name, value string)) {
+	if t.StopSequence != nil {
+		line("KillSignal", t.StopSequence[0].Signal.String())
+	}
+	if t.KillMode == gaffer.KillMixed || t.KillMode == gaffer.KillProcess {
+		line("KillMode", string(t.KillMode))
+	}
+}
+
 func gracefulTimeout(t *gaffer.Template) time.Duration {
+	if t.StopSequence != nil {
+		return time.Duration(t.StopSequence[0].Wait)
+	}
 	if t.GracefulTimeout == nil {
 		return gaffer.DefaultGracefulTimeout
 	}

@@ -45,5 +45,5 @@ func labelsOf(t gaffer.Template) []string {
 	if t.RedirectOutput != nil {
 		labels = slices.Clone(t.RedirectOutput)
 	}
-	return append(labels, t.CustomStreams...)
+	return slices.Concat(labels, t.CustomStreams, t.HookLabels())
 }

@@ -104,7 +104,7 @@ func TestEachFieldOfATemplateHasAFlag(t *testing.T) {
 	var f templateFlags
 	cmd := &cobra.Command{}
 	f.add(cmd)
-	others := map[string]string{"name": "", "cmd": "", "args": "", "env_files": "env-file", "sockets": "socket"}
+	others := map[string]string{"name": "", "cmd": "", "args": "", "env_files": "env-file", "sockets": "socket", "hooks": "hook"}
 	for field := range reflect.TypeFor[gaffer.Template]().Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		flag := strings.ReplaceAll(name, "_", "-")
@@ -133,7 +133,8 @@ func TestFlagsChangeOnlyTheirFields(t *testing.T) {
 		"--limits", "nofile=65536,memory=512MiB,cpu=1.5,core=unlimited", "--limits", "pids=5", "--nice", "-5", "--ioprio", "best-effort:5", "--cpu-affinity", "0-3,6", "--umask", "027",
 		"--oom-score-adj", "-100", "--max-memory", "1GiB", "--sandbox", "no_new_privs=true,capabilities=chown:kill", "--sandbox", "read_paths=/a:/b,write-paths=/c",
 		"--custom-streams", "a,b", "--graceful-timeout", "1.5", "--stop-signal", "hup", "--port", "80", "--redirect-input", "--detach=false", "--cwd", "/a$b",
-		"--socket", "web=:80", "--socket", "own=unix:///s,mode=0660,uid=5,gid=adm,backlog=7", "--on-demand", "--idle-timeout", "1.5")
+		"--socket", "web=:80", "--socket", "own=unix:///s,mode=0660,uid=5,gid=adm,backlog=7", "--on-demand", "--idle-timeout", "1.5",
+		"--hook", "pre-start=a $B", "--hook", "on_fail=c", "--hook", "on_exit=d", "--hook", "on_exit=", "--stop-command", "e f", "--kill-mode", "mixed")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,6 +148,7 @@ func TestFlagsChangeOnlyTheirFields(t *testing.T) {
 		Sandbox:         &gaffer.Sandbox{NoNewPrivs: true, Capabilities: []string{"chown", "kill"}, ReadPaths: []string{"/a", "/b"}, WritePaths: []string{"/c"}},
 		GracefulTimeout: &half, StopSignal: 1, Port: 80, RedirectInput: true, Cwd: "/a$$b",
 		Sockets: []gaffer.Socket{{Name: "web", Listen: ":80"}, {Name: "own", Listen: "unix:///s", Mode: 0o660, UID: "5", GID: "adm", Backlog: 7}}, OnDemand: true, IdleTimeout: &half,
+		Hooks: &gaffer.Hooks{PreStart: &gaffer.Command{Cmd: "a $B"}, OnFail: &gaffer.Command{Cmd: "c"}}, StopCommand: &gaffer.Command{Cmd: "e f"}, KillMode: gaffer.KillMixed,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
@@ -160,7 +162,8 @@ func TestEachFieldCanBeUnset(t *testing.T) {
 		"--redirect-input", "--detach", "--cwd", "/", "--logs", "max_files=3", "--restart", "never", "--success-exit-codes", "0,3", "--max-runtime", "1h",
 		"--depends-on", "db=ready", "--on-loss", "stop", "--rollout", "max_surge=2", "--ready", "tcp=a:1", "--health", "tcp=a:1", "--fdstore", "3", "--watch", "debounce=1s", "--scale", "max=3,cpu=70", "--exit-with",
 		"--limits", "nofile=100", "--nice", "5", "--ioprio", "idle", "--cpu-affinity", "0",
-		"--umask", "027", "--oom-score-adj", "1", "--max-memory", "1GiB", "--sandbox", "private_tmp=true", "--socket", "web=:80", "--on-demand", "--idle-timeout", "1m")
+		"--umask", "027", "--oom-score-adj", "1", "--max-memory", "1GiB", "--sandbox", "private_tmp=true", "--socket", "web=:80", "--on-demand", "--idle-timeout", "1m",
+		"--hook", "on_exit=a", "--stop-command", "a", "--stop-sequence", "QUIT=1s,15=2", "--kill-mode", "process")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,6 +185,7 @@ func TestFlagsThatAreWrongAreRefused(t *testing.T) {
 		{"--flapping", "x"}, {"--flapping", "atempts=1"}, {"--flapping", "attempts=x"}, {"--backoff", "first="}, {"--backoff", "max=-1s"}, {"--unset", "name"}, {"--unset", "x"},
 		{"--limits", "nofiles=1"}, {"--limits", "memory=much"}, {"--limits", "pids=x"}, {"--nice", "high"}, {"--max-memory", "x"}, {"--sandbox", "x"},
 		{"--sandbox", "private_tmp=maybe"}, {"--sandbox", "paths=/"}, {"--sandbox", "other_paths=/"},
+		{"--hook", "pre_start"}, {"--hook", "start=x"}, {"--stop-sequence", "QUIT"}, {"--stop-sequence", "QUIT=x"}, {"--stop-sequence", "X=1s"},
 		{"--socket", ":80"}, {"--socket", "web=80"}, {"--socket", "web=:80,mode=x"}, {"--socket", "web=:80,mod=0660"}, {"--socket", "web=:80,backlog=x"}, {"--socket", "web=:80,backlog"},
 	} {
 		if _, err := templateOf(t, gaffer.Template{}, args...); err == nil {

@@ -63,6 +63,7 @@ func (f *templateFlags) add(cmd *cobra.Command) {
 	})
 	f.addSupervision(cmd)
 	f.addDependencies(cmd)
+	f.addStopping(cmd)
 	flags.Func("unset", "`field` to set back to its default, or variable as env.NAME; can be repeated", f.unset)
 }
 
@@ -228,6 +229,7 @@ var fieldNames = []string{
 	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout", "ready", "health", "fdstore", "on_demand", "idle_timeout",
 	"limits", "nice", "ioprio", "cpu_affinity", "umask", "oom_score_adj", "max_memory", "sandbox",
 	"watch", "scale", "exit_with",
+	"stop_command", "stop_sequence", "kill_mode", "hooks",
 }
 
 // without is the template with one field unset.

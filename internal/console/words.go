@@ -46,6 +46,8 @@ func (n *narrator) tell(e gaffer.Event) (sentence, bool) {
 		return sentence{slotName(e) + " is healthy" + behind(": ", e.Message), green}, true
 	case gaffer.KindUnhealthy:
 		return sentence{slotName(e) + " is unhealthy" + behind(": ", e.Message), red}, true
+	case gaffer.KindHook:
+		return sentence{slotName(e) + " " + e.Message, red}, true
 	case gaffer.KindBackoff:
 		if e.ID == n.exited {
 			return sentence{}, false // its exit said so

@@ -398,3 +398,50 @@ func TestHowLongAFullPipeWasLeftIsCounted(t *testing.T) {
 		t.Errorf("another template: lost %d, blocked for %s", lost, blocked)
 	}
 }
+
+// What is written into a stream, not read from a pipe, comes from other goroutines, while
+// pipes are read.
+func TestWhatIsWrittenIsKeptAsWhatIsRead(t *testing.T) {
+	dir := t.TempDir()
+	s := newStore(t, dir)
+	p := newPipe(t, s.Writer("web", 1, "stdout", Limits{}).Process(7, time.Time{}))
+	done := make(chan struct{})
+	const lines = 500
+	for slot := 1; slot <= 2; slot++ {
+		c := s.Writer("web", slot, "pre_start", Limits{MaxSize: 4096, MaxFiles: 100}).Process(7, time.Time{})
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for i := range lines {
+				if n, err := fmt.Fprintf(c, "line %d\n", i); err != nil || n < 7 {
+					t.Errorf("%d, %v", n, err)
+				}
+			}
+			_, _ = c.Write([]byte("no end"))
+			_ = c.Close()
+			_ = c.Close()
+		}()
+	}
+	want := ""
+	for i := range lines {
+		text := fmt.Sprintf("%d %s\n", i, strings.Repeat("x", i))
+		p.write(text)
+		want += text
+	}
+	<-done
+	<-done
+	if got := content(t, filepath.Join(dir, "logs", "web.1"), "stdout"); got != want {
+		t.Errorf("stdout has %d bytes, want %d", len(got), len(want))
+	}
+	want = ""
+	for i := range lines {
+		want += fmt.Sprintf("line %d\n", i)
+	}
+	for slot := 1; slot <= 2; slot++ {
+		if got := content(t, filepath.Join(dir, "logs", fmt.Sprintf("web.%d", slot)), "pre_start"); got != want+"no end\n" {
+			t.Errorf("pre_start has %d bytes, want %d", len(got), len(want)+7)
+		}
+	}
+	if lost, _ := s.Trouble("web"); lost != 0 {
+		t.Errorf("%d bytes are lost", lost)
+	}
+}

@@ -25,7 +25,7 @@ type staging struct {
 	buf   []byte // the rest
 	nonce [nonceSize]byte
 	count uint64
-	last  *Writer // that was written to last
+	last  atomic.Pointer[Writer] // that was written to last
 }
 
 const (

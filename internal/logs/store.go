@@ -258,13 +258,15 @@ func (s *Store) makeRoom(but *Writer) {
 
 // now is the time, which is never the same twice, and goes back only with the clock.
 func (s *Store) now() int64 {
-	now := time.Now().UnixNano()
-	last := s.clock.Load()
-	if now <= last && last-now < int64(time.Millisecond) {
-		now = last + 1
+	for {
+		now, last := time.Now().UnixNano(), s.clock.Load()
+		if now <= last && last-now < int64(time.Millisecond) {
+			now = last + 1
+		}
+		if s.clock.CompareAndSwap(last, now) {
+			return now
+		}
 	}
-	s.clock.Store(now)
-	return now
 }
 
 func (s *Store) isClosed() bool {

@@ -144,6 +144,36 @@ func ahead(fd int) (bool, error) {
 	return false, nil
 }
 
+// Write keeps what somebody else than the process itself has to say in its place. It may
+// be called from any goroutine.
+func (c *Capture) Write(data []byte) (int, error) {
+	w := c.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.ready() {
+		w.keepWaiting(data)
+		return len(data), nil
+	}
+	c.begin()
+	if w.log < 0 { // it could not be begun
+		w.keepWaiting(data)
+		return len(data), nil
+	}
+	if err := w.place(data); err != nil {
+		w.failed(err)
+		done := w.base + w.size - w.placing
+		w.keepWaiting(data[min(done, int64(len(data))):])
+	}
+	w.store.changed(w)
+	return len(data), nil
+}
+
+// Close is End, of what is written to.
+func (c *Capture) Close() error {
+	c.End()
+	return nil
+}
+
 // ready opens the files, and writes what has had to wait. It is false when that can't
 // be done just now.
 func (w *Writer) ready() bool {
@@ -261,11 +291,12 @@ func (c *Capture) begin() {
 		}
 		w.by = nil
 	}
-	if w.by != c || now-w.marked >= int64(markEvery) || now < w.marked || w.store.staging.last != w {
+	if w.by != c || now-w.marked >= int64(markEvery) || now < w.marked || w.store.staging.last.Load() != w {
 		w.mark(mark{time: now, offset: w.base + w.size, id: c.id})
 		w.marked = now
 	}
-	w.by, w.store.staging.last = c, w
+	w.by = c
+	w.store.staging.last.Store(w)
 }
 
 // takeStaged reads exactly n bytes, through the staging buffer.

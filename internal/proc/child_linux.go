@@ -23,6 +23,7 @@ type child struct {
 	pid     int32
 	birth   uint64 // of a held one: when the kernel says that it began
 	detach  bool
+	spare   bool  // what it leaves behind is left alone
 	leaf    *leaf // its own cgroup; nil: none
 	inputs  []*input
 	// captures take what is written to the streams of their numbers; nil: the handler.

@@ -52,6 +52,7 @@ type Held struct {
 	Reaped  bool      // its end is known for good: only its output is still read
 	Started time.Time // zero: not known
 	Token   string    // as in Spec
+	Spare   bool      // as in Spec
 	Notify  bool      // as in Spec
 	Grouped bool      // it was started with limits that need a cgroup
 	// Doubtful: it is not known whether it was started. If it was, it has ended.

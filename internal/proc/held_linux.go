@@ -143,6 +143,7 @@ func (h *HeldHost) started(spec *Spec, handler Handler, channels *channels, pid,
 	c := h.child(spec.ID, spec.Token, pid, pidfd)
 	c.leaf = channels.leaf
 	c.handler, c.captures, c.inputs, c.started, c.detach = handler, spec.Captures, channels.inputs, time.Now(), spec.Detach
+	c.spare = spec.Spare
 	if spec.Detach {
 		_ = unix.Close(pidfd)
 		c.pidfd = -1
@@ -228,6 +229,7 @@ func (h *HeldHost) Adopt(held *Held, captures []Capture, handler Handler) {
 	if held.Grouped {
 		c.leaf = limitedLeafOf(held.PID, held.Token)
 	}
+	c.spare = held.Spare
 	if k, ok := readKin(held.PID); ok && held.PIDFD >= 0 {
 		c.birth = k.start
 	}

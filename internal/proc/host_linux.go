@@ -174,7 +174,7 @@ func (d *direct) spawn(spec *Spec, h Handler, channels *channels) (*child, error
 		return nil, err
 	}
 	return &child{
-		host: d, handler: h, captures: spec.Captures, started: time.Now(), token: spec.Token, detach: spec.Detach,
+		host: d, handler: h, captures: spec.Captures, started: time.Now(), token: spec.Token, detach: spec.Detach, spare: spec.Spare,
 		pid: int32(pid), pidfd: int32(pidfd), leaf: leaf, inputs: channels.inputs,
 	}, nil
 }

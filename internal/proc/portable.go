@@ -46,7 +46,7 @@ func (h *portable) Start(spec *Spec, handler Handler) error {
 	if closed {
 		return ErrClosed
 	}
-	w := &waited{handler: handler, detach: spec.Detach}
+	w := &waited{handler: handler, detach: spec.Detach, spare: spec.Spare}
 	files, theirs, err := w.open(spec)
 	if err == nil {
 		err = w.start(spec, files)
@@ -71,6 +71,7 @@ type waited struct {
 	process *os.Process
 	started time.Time
 	detach  bool
+	spare   bool     // what it leaves behind is left alone
 	inputs  []*input // stdin, then the custom streams; nil where there is none
 	sources []*reader
 	release func(*Exit) // of its cgroup; nil: it has none
@@ -237,7 +238,7 @@ func (w *waited) wait() {
 		return
 	}
 	// The number of an empty group may be reused, but not at once.
-	if unix.Kill(-w.process.Pid, unix.SIGKILL) == nil {
+	if !w.spare && unix.Kill(-w.process.Pid, unix.SIGKILL) == nil {
 		exit.Leftover = 1 // at least
 	}
 	if err == nil {

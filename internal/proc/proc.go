@@ -60,6 +60,10 @@ type Spec struct {
 	// nobody waits for it as a service, Exited is never called. It is still
 	// reaped when it ends while this program lives.
 	Detach bool
+
+	// Spare: what it leaves behind when it ends is left alone, too. Process.Kill ends all
+	// that it has started all the same.
+	Spare bool
 }
 
 // Cred is whom to run as. The supplementary groups are always set.

@@ -266,6 +266,10 @@ func (t *tree) exited(c *child, exit Exit) {
 		t.done(c, exit, true)
 		return
 	}
+	if c.spare {
+		t.done(c, exit, c.leaf == nil || c.leaf.empty())
+		return
+	}
 	c.ending = newEnding(c, exit)
 	t.sweeper.add(c.ending)
 }

@@ -285,3 +285,43 @@ func TestSubreaperBuriesOrphansThatEndByThemselves(t *testing.T) {
 		})
 	}
 }
+
+// What a process leaves behind that is to be spared goes on, and is in nobody's way.
+func TestWhatIsSparedGoesOn(t *testing.T) {
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			h := m.host(t)
+			for _, signal := range []syscall.Signal{0, syscall.SIGTERM, syscall.SIGKILL} {
+				spec := shell("sleep 1000 >/dev/null 2>&1 </dev/null & echo $!; test $SIG = 0 || wait")
+				spec.Spare, spec.Env = true, append(spec.Env, "SIG="+strconv.Itoa(int(signal)))
+				r := start(t, h, spec)
+				pid := 0
+				eventually(t, "its output", func() bool {
+					pid, _ = strconv.Atoi(strings.TrimSpace(r.text(Stdout)))
+					return pid != 0
+				})
+				if signal != 0 {
+					if err := r.process.Signal(signal); err != nil {
+						t.Fatal(err)
+					}
+				}
+				exit := r.await(t)
+				k, ok := readKin(pid)
+				if !ok || !k.alive() || exit.Leftover != 0 || exit.Stuck != 0 {
+					t.Errorf("signal %d: exit %+v, it lives: %v", signal, exit, ok && k.alive())
+				}
+				// What comes after is looked after as ever, and does not end it.
+				if exit := start(t, h, shell("sleep 1000 & exit 0")).await(t); exit.Leftover != 1 || !k.alive() {
+					t.Errorf("exit %+v of another one, it lives: %v", exit, k.alive())
+				}
+				if pidfd := k.kill(); pidfd >= 0 {
+					_ = unix.Close(pidfd)
+				}
+				eventually(t, "its end", func() bool {
+					now, there := readKin(pid)
+					return !there || now.start != k.start || now.dead && now.parent != os.Getpid()
+				})
+			}
+		})
+	}
+}
