@@ -267,6 +267,9 @@ func (p *process) probe(ctx context.Context, how probes) error {
 	if ask := p.k.m.opts.probe; ask != nil {
 		return ask(ctx, p, how)
 	}
+	if how.exec != "" {
+		return p.probeExec(ctx, how.exec)
+	}
 	vars, field, err := p.recipe.variables(p.slot, p.id)
 	if err != nil {
 		return &FieldError{field, err}
@@ -276,9 +279,6 @@ func (p *process) probe(ctx context.Context, how probes) error {
 			return v, true
 		}
 		return p.recipe.inherited(name)
-	}
-	if how.exec != "" {
-		return p.probeExec(ctx, how.exec, lookup)
 	}
 	text, err := expand(how.http+how.tcp+how.unix, lookup)
 	switch {
@@ -298,9 +298,31 @@ func (p *process) probe(ctx context.Context, how probes) error {
 	return err
 }
 
-// probeExec runs a command.
-func (p *process) probeExec(ctx context.Context, command string, lookup func(string) (string, bool)) error {
-	return errors.ErrUnsupported
+// probeExec runs a command beside the process, until the context ends.
+func (p *process) probeExec(ctx context.Context, command string) error {
+	reported := make(chan report, 1)
+	limit := mostReadyProbe
+	if end, ok := ctx.Deadline(); ok {
+		limit = max(time.Until(end), time.Millisecond)
+	}
+	r := p.k.m.errand(errand{
+		recipe: p.recipe, slot: p.slot, id: p.id, command: &Command{Cmd: command, Shell: new(false)}, timeout: limit,
+		done: func(r report) { reported <- r },
+	})
+	select {
+	case got := <-reported:
+		if text := got.failure(); text != "" {
+			return errors.New(text)
+		}
+		return nil
+	case <-ctx.Done():
+		r.giveUp()
+		<-reported // nothing of it is left then
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return errors.New("no answer in time")
+		}
+		return ctx.Err()
+	}
 }
 
 // what is asked, in words.
