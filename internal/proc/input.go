@@ -42,6 +42,21 @@ func writeInput(ctx context.Context, inputs []*input, pid, stream int, data []by
 	return n, fmt.Errorf("process %d: stream %d: %w", pid, stream, err)
 }
 
+// resizeInput is Process.Resize for a process with these inputs.
+func resizeInput(inputs []*input, pid int, size WindowSize) error {
+	err := error(syscall.ENOTTY)
+	if len(inputs) > 0 && inputs[0] != nil {
+		err = Resize(inputs[0].file, size)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrClosed):
+		return ErrClosed
+	}
+	return fmt.Errorf("process %d: window size: %w", pid, err)
+}
+
 // write writes all of data, or as much as ctx and the process allow.
 func (in *input) write(ctx context.Context, data []byte) (int, error) {
 	select {
@@ -67,7 +82,7 @@ func (in *input) write(ctx context.Context, data []byte) (int, error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return n, ctx.Err()
-	case errors.Is(err, os.ErrClosed), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, os.ErrClosed), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EIO):
 		return n, ErrClosed
 	}
 	return n, err
