@@ -438,3 +438,25 @@ func TestATerminalIsTaken(t *testing.T) {
 		t.Errorf("what was written last is not kept: %q", got[max(0, len(got)-20):])
 	}
 }
+
+// Len does not forget what was written after all before had been read.
+func TestLenKnowsWhatHasJustBeenWritten(t *testing.T) {
+	s := newStore(t, t.TempDir())
+	p := newPipe(t, s.Writer("web", 1, "stdout", Limits{}).Process(1, time.Time{}))
+	r := s.Read(Query{Follow: true})
+	defer r.Close()
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Millisecond, cancel)
+		if _, err := r.Next(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		p.write("line\n")
+		if n := r.Len(); n != 1 {
+			t.Errorf("%d lines wait, want 1", n)
+		}
+		if _, err := r.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
