@@ -92,6 +92,7 @@ type Manager struct {
 	gauge    gauge
 	graph    dependencies
 	guard    guard
+	oneOffs  oneOffs
 	begun    chan struct{} // closed when all that was registered before Run was tried
 	over     chan struct{} // closed when all has stopped
 	version  atomic.Uint64 // of the latest change that the Store was told
@@ -292,6 +293,7 @@ func (m *Manager) shutdown() error {
 	apps := slices.Clone(m.apps)
 	m.mu.Unlock()
 
+	m.oneOffs.end()
 	ctx := context.Background()
 	if m.leaves.Load() {
 		m.leave(ctx)

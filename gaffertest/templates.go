@@ -112,6 +112,9 @@ func addUnstartable(b *bench) {
 	equal(b, "templates", b.names(gaffer.All), nil)
 }
 
+// onTerminal is a template with a terminal.
+var onTerminal = gaffer.Template{Name: "typed", Cmd: "sleep 1000", Start: new(false), PTY: true, RedirectOutput: []string{"screen"}}
+
 func templatesComeBack(b *bench) {
 	second := gaffer.Duration(time.Second)
 	full := gaffer.Template{
@@ -158,7 +161,7 @@ func templatesComeBack(b *bench) {
 	paced := gaffer.Template{
 		Name: "paced", Cmd: "sleep 1000", Start: new(false), Scale: &gaffer.Autoscale{Min: new(1), Max: 2, RPSFile: "rps", Target: 100},
 	}
-	for _, t := range []gaffer.Template{quiet, full, busy, paced} {
+	for _, t := range []gaffer.Template{quiet, full, onTerminal, busy, paced} {
 		b.ok(b.c.Add(b.ctx, t))
 		list, err := b.c.List(b.ctx, gaffer.Target(t.Name))
 		b.ok(err)

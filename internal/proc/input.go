@@ -42,6 +42,18 @@ func writeInput(ctx context.Context, inputs []*input, pid, stream int, data []by
 	return n, fmt.Errorf("process %d: stream %d: %w", pid, stream, err)
 }
 
+// Input is a stream that a process reads, for whoever has opened it.
+type Input struct{ in *input }
+
+// NewInput takes over a file that does not block.
+func NewInput(f *os.File) *Input { return &Input{newInputFile(f)} }
+
+// Write is Process.Write.
+func (i *Input) Write(ctx context.Context, data []byte) (int, error) { return i.in.write(ctx, data) }
+
+// Close closes the file.
+func (i *Input) Close() error { return i.in.file.Close() }
+
 // resizeInput is Process.Resize for a process with these inputs.
 func resizeInput(inputs []*input, pid int, size WindowSize) error {
 	err := error(syscall.ENOTTY)

@@ -45,30 +45,65 @@ func Window(f *os.File) (size WindowSize, err error) {
 	return size, err
 }
 
-// MakeRaw has a terminal hand over each key as it is, and show what it is sent as it is.
-// restore makes it as it was.
-func MakeRaw(f *os.File) (restore func() error, err error) {
-	var before unix.Termios
-	err = control(f, func(fd int) error {
+// RawTerminal is a terminal that hands over each key as it is, and shows what it is sent
+// as it is.
+type RawTerminal struct {
+	file        *os.File
+	raw, before unix.Termios
+}
+
+// MakeRaw makes a terminal so.
+func MakeRaw(f *os.File) (*RawTerminal, error) {
+	r := &RawTerminal{file: f}
+	err := control(f, func(fd int) error {
 		t, err := unix.IoctlGetTermios(fd, getTermios)
 		if err != nil {
 			return err
 		}
-		before = *t
+		r.before = *t
 		t.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
 		t.Oflag &^= unix.OPOST
 		t.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
 		t.Cflag &^= unix.CSIZE | unix.PARENB
 		t.Cflag |= unix.CS8
 		t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
-		return unix.IoctlSetTermios(fd, setTermios, t)
+		r.raw = *t
+		return nil
 	})
+	if err == nil {
+		err = r.Again()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("terminal: %w", err)
 	}
-	return func() error {
-		return control(f, func(fd int) error { return unix.IoctlSetTermios(fd, setTermios, &before) })
-	}, nil
+	return r, nil
+}
+
+// Again makes it raw again, after somebody else has had it.
+func (r *RawTerminal) Again() error { return r.set(&r.raw) }
+
+// Restore makes it as it was.
+func (r *RawTerminal) Restore() error { return r.set(&r.before) }
+
+func (r *RawTerminal) set(t *unix.Termios) error {
+	return control(r.file, func(fd int) error { return unix.IoctlSetTermios(fd, setTermios, t) })
+}
+
+// Pipe is a pipe of which a process gets one end, which blocks as is usual for those.
+func Pipe(processReads bool) (ours, theirs *os.File, err error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, fmt.Errorf("pipe: %w", errnoOf(err))
+	}
+	ours, theirs = r, w
+	if processReads {
+		ours, theirs = w, r
+	}
+	if err := control(theirs, func(fd int) error { return unix.SetNonblock(fd, false) }); err != nil {
+		_, _ = r.Close(), w.Close()
+		return nil, nil, fmt.Errorf("pipe: %w", err)
+	}
+	return ours, theirs, nil
 }
 
 // duplicate is another descriptor of the same file.

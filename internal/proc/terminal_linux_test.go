@@ -198,12 +198,17 @@ func TestARawTerminalIsRestored(t *testing.T) {
 		})
 		return echo
 	}
-	restore, err := MakeRaw(slave)
+	raw, err := MakeRaw(slave)
 	if err != nil || get() {
 		t.Fatalf("%v, it echoes: %v", err, get())
 	}
-	if err := restore(); err != nil || !get() {
-		t.Errorf("%v, it echoes: %v", err, get())
+	for range 2 {
+		if err := raw.Restore(); err != nil || !get() {
+			t.Errorf("%v, it echoes: %v", err, get())
+		}
+		if err := raw.Again(); err != nil || get() {
+			t.Errorf("%v, it echoes: %v", err, get())
+		}
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
