@@ -81,6 +81,15 @@ func (d *daemon) resumes() bool {
 // applied is in force, whatever the files say by now.
 func (d *daemon) sameLife() bool { return d.link != nil && !d.link.client.Welcome.First }
 
+// endOneOffs ends what a manager of this life that was killed has executed.
+func (d *daemon) endOneOffs(ctx context.Context) {
+	if d.link.client.Welcome.Last == holder.LeftInOrder {
+		return // it has ended them itself
+	}
+	l := leftovers{log: d.log, instance: d.last.Instance}
+	l.endOneOffs(ctx)
+}
+
 // outlived says what is kept beyond the manager's end.
 func (d *daemon) outlived(o *gaffer.Options) {
 	if d.link != nil {

@@ -34,6 +34,7 @@ func (d *daemon) upgraded() *api.Upgraded        { return nil }
 func (d *daemon) tellReady()                     {}
 func (d *daemon) tellService(string)             {}
 func (d *daemon) dropSockets()                   {}
+func (d *daemon) endOneOffs(context.Context)     {}
 
 func (d *daemon) shareLog(*os.File, string, slog.Level) error { return nil }
 

@@ -63,6 +63,32 @@ func (l *leftovers) marked(entry string) bool {
 	})
 }
 
+// oneOff says whether an entry of an environment is of a command that such a daemon was
+// asked to execute: that is none of its processes, whose number is never 0.
+func (l *leftovers) oneOff(entry string) bool {
+	value, ok := strings.CutPrefix(entry, "GAFFER_INSTANCE=")
+	return ok && slices.ContainsFunc(strings.Split(value, "/"), func(mark string) bool {
+		return strings.HasPrefix(mark, l.instance+".0.")
+	})
+}
+
+// oneOffTime is how long what is killed may take to be gone.
+const oneOffTime = 5 * time.Second
+
+// endOneOffs ends those: nobody is connected to them any more.
+func (l *leftovers) endOneOffs(ctx context.Context) {
+	found := proc.Strays(proc.Search{Mark: l.oneOff, Variable: "GAFFER_NAME"})
+	if len(found) == 0 {
+		return
+	}
+	l.log.Warn("commands that were executed by a manager that was killed are ended", "processes", len(found))
+	ctx, cancel := context.WithTimeout(ctx, oneOffTime)
+	defer cancel()
+	if _, err := proc.EndStrays(ctx, found, func(proc.Stray) syscall.Signal { return syscall.SIGKILL }); err != nil {
+		l.log.Error("a command can't be ended", "reason", err)
+	}
+}
+
 func (l *leftovers) announce(found []proc.Stray) {
 	var names []string
 	for _, s := range found {

@@ -59,6 +59,25 @@ func TestLeftoversAreKnownByTheirInstance(t *testing.T) {
 	}
 }
 
+func TestOneOffsAreKnownByTheirNumber(t *testing.T) {
+	l := &leftovers{instance: "OURS"}
+	for entry, want := range map[string]bool{
+		"GAFFER_INSTANCE=OURS.0.1":         true,
+		"GAFFER_INSTANCE=OUTER.1/OURS.0.7": true,
+		"GAFFER_INSTANCE=OURS.0.7/INNER.2": true,
+		"GAFFER_INSTANCE=OURS.7":           false,
+		"GAFFER_INSTANCE=OTHER.0.7":        false,
+		"X=GAFFER_INSTANCE=OURS.0.7":       false,
+	} {
+		if got := l.oneOff(entry); got != want {
+			t.Errorf("%s: got %v", entry, got)
+		}
+		if want && !l.marked(entry) {
+			t.Errorf("%s: left by a daemon that was killed, it is not found", entry)
+		}
+	}
+}
+
 func TestTheMostPatientLeftoverCounts(t *testing.T) {
 	grace := gaffer.Duration(time.Minute)
 	l := &leftovers{known: map[string]gaffer.Template{"slow": {Name: "slow", GracefulTimeout: &grace, StopSignal: 2}}}

@@ -225,6 +225,7 @@ func (d *daemon) endLeftovers(ctx context.Context) error {
 		return err
 	}
 	if d.sameLife() {
+		d.endOneOffs(ctx)
 		return d.last.begin(d.state)
 	}
 	l := leftovers{adopted: d.adopted(), log: d.log, tell: d.status, instance: d.last.Instance, known: map[string]gaffer.Template{}}
