@@ -9,7 +9,7 @@ type Sessions interface {
 	// ErrConflict: it has no terminal.
 	Resize(ctx context.Context, target Target, size WindowSize) error
 	// Exec runs a command in the environment of a template: its variables, directory,
-	// user and groups. target is a template, a slot or a process, and the command has
+	// user and groups, not its limits. target is a template, a slot or a process, and the command has
 	// the variables of that slot, or of slot 1. It ends with the Session, and with the
 	// manager; it is no process of the template.
 	Exec(ctx context.Context, target Target, how ExecOptions) (Session, error)
