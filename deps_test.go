@@ -65,7 +65,10 @@ var imports = map[string]map[string]string{
 	"bench/internal/report": {
 		module + "/bench/internal/machine": "when a machine is quiet",
 	},
-	"client": {module: "what it stands for"},
+	"client": {
+		module:                       "what it stands for",
+		"github.com/coder/websocket": "the way into a process, and to a command",
+	},
 	"cmd/gaffer": {
 		module:                                        "what it runs",
 		module + "/api":                               "the daemon's API",
@@ -123,6 +126,7 @@ var imports = map[string]map[string]string{
 	},
 	"internal/probe": {},
 	"internal/proc": {
+		"github.com/creack/pty": "terminals, on systems other than Linux",
 		"golang.org/x/sys/unix": "the system calls that the standard library lacks",
 	},
 	"internal/pubsub": {},
@@ -153,6 +157,7 @@ var testImports = map[string]string{
 	"golang.org/x/sys/unix":            "faults that only system calls can make",
 	"pgregory.net/rapid":               "random operations",
 	"github.com/gafferpm/gaffer":       "the package under test, from outside",
+	"github.com/creack/pty":            "terminals at which somebody sits",
 }
 
 func TestImportsAreThoseOfTheTable(t *testing.T) {

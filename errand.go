@@ -87,7 +87,6 @@ type errands struct {
 	own *proc.Host
 
 	mu      sync.Mutex
-	count   uint64 // of all there ever were
 	running map[*ongoing]struct{}
 	closed  bool
 	idle    chan struct{} // once closed: closed when none is left
@@ -116,7 +115,7 @@ func (m *Manager) errand(e errand) *ongoing {
 		e.timeout = e.command.timeout()
 	}
 	r := &ongoing{errand: e, m: m, began: time.Now()}
-	mark, err := m.errands.add(r, m.instance)
+	mark, err := m.errands.add(r, m.instance, m.asides.Add(1))
 	m.errands.box.post(func() {
 		if err != nil {
 			r.finish(func(t *report) { t.err = err })
@@ -129,7 +128,7 @@ func (m *Manager) errand(e errand) *ongoing {
 
 // add takes in an errand. The mark of its processes is like no other: what ends another
 // one, or a service, leaves them alone.
-func (es *errands) add(r *ongoing, instance string) (mark string, err error) {
+func (es *errands) add(r *ongoing, instance string, number uint64) (mark string, err error) {
 	es.mu.Lock()
 	defer es.mu.Unlock()
 	if es.closed {
@@ -139,8 +138,7 @@ func (es *errands) add(r *ongoing, instance string) (mark string, err error) {
 		es.running = map[*ongoing]struct{}{}
 	}
 	es.running[r] = struct{}{}
-	es.count++
-	return instance + ".0." + strconv.FormatUint(es.count, 10), nil
+	return instance + ".0." + strconv.FormatUint(number, 10), nil
 }
 
 func (es *errands) remove(r *ongoing) {

@@ -39,7 +39,7 @@ func (t *heard) errand(r *recipe, cmd string) errand {
 	return errand{recipe: r, slot: 1, id: 17, command: &Command{Cmd: cmd}, output: t.write, done: func(r report) { t.reports <- r }}
 }
 
-func (m *Manager) recipeOf(t *testing.T, tmpl Template) *recipe {
+func (m *Manager) looseOf(t *testing.T, tmpl Template) *recipe {
 	t.Helper()
 	r, err := looseRecipe(tmpl, m.env, m.instance)
 	if err != nil {
@@ -50,7 +50,7 @@ func (m *Manager) recipeOf(t *testing.T, tmpl Template) *recipe {
 
 func TestErrandIsKilledWhenItsTimeIsOver(t *testing.T) {
 	inWorld(t, func(w *world) {
-		r := w.recipeOf(w.T, template("web", "run"))
+		r := w.looseOf(w.T, template("web", "run"))
 		for _, c := range []struct {
 			cmd     string
 			after   time.Duration
@@ -74,7 +74,7 @@ func TestErrandIsKilledWhenItsTimeIsOver(t *testing.T) {
 
 func TestErrandIsGivenUp(t *testing.T) {
 	inWorld(t, func(w *world) {
-		r := w.recipeOf(w.T, template("web", "run"))
+		r := w.looseOf(w.T, template("web", "run"))
 		got := newHeard()
 		e := w.errand(got.errand(r, "sh run"))
 		w.after(time.Second)
@@ -99,7 +99,7 @@ func TestErrandIsGivenUp(t *testing.T) {
 
 func TestErrandsEndWithTheManager(t *testing.T) {
 	inWorld(t, func(w *world) {
-		r := w.recipeOf(w.T, template("web", "run"))
+		r := w.looseOf(w.T, template("web", "run"))
 		for range 3 {
 			w.errand(errand{recipe: r, command: &Command{Cmd: "sh run"}, done: func(report) {}})
 		}
@@ -113,7 +113,7 @@ func TestErrandsEndWithTheManager(t *testing.T) {
 // What can't be killed is not waited for.
 func TestErrandThatCannotBeKilled(t *testing.T) {
 	inWorld(t, func(w *world) {
-		r := w.recipeOf(w.T, template("web", "run"))
+		r := w.looseOf(w.T, template("web", "run"))
 		got, began := newHeard(), time.Now()
 		w.errand(got.errand(r, "sh undying"))
 		report := <-got.reports
@@ -131,7 +131,7 @@ func TestErrandThatCannotBeKilled(t *testing.T) {
 func TestErrandHasTheEnvironmentOfItsTemplate(t *testing.T) {
 	real := newReal(t, Options{})
 	dir := t.TempDir()
-	r := real.recipeOf(t, script("web", "true", func(t *Template) {
+	r := real.looseOf(t, script("web", "true", func(t *Template) {
 		t.Env, t.Cwd, t.Port = map[string]string{"GREETING": "hello"}, dir, 7000
 	}))
 	got := newHeard()
@@ -150,7 +150,7 @@ func TestErrandHasTheEnvironmentOfItsTemplate(t *testing.T) {
 
 func TestErrandIsKilledWithAllThatItHasStarted(t *testing.T) {
 	real := newReal(t, Options{Subreaper: true, NoCgroup: true})
-	r := real.recipeOf(t, script("web", "true"))
+	r := real.looseOf(t, script("web", "true"))
 	for _, how := range []string{"its time is over", "given up", "it leaves something"} {
 		got := newHeard()
 		text := `sleep 100 & echo "$!"; wait`
@@ -186,7 +186,7 @@ func TestErrandOutlivesTheServiceAndOtherErrands(t *testing.T) {
 	real := newReal(t, Options{Subreaper: true, NoCgroup: true})
 	tmpl := script("web", "exec sleep 100")
 	real.ok(real.Add(real.ctx, tmpl))
-	r := real.recipeOf(t, tmpl)
+	r := real.looseOf(t, tmpl)
 	// It has left its session and lost its parent: only its mark tells whose it is.
 	got, begun := newHeard(), make(chan string, 1)
 	e := got.errand(r, `(setsid sh -c 'echo $$; exec sleep 100' &); exec sleep 100`)
@@ -227,7 +227,7 @@ func TestErrandsOfAHolderNeedNoThreads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := m.recipeOf(t, Template{Name: "web", Cmd: "true"})
+	r := m.looseOf(t, Template{Name: "web", Cmd: "true"})
 	const n = 200
 	before := threads(t)
 	got := &heard{reports: make(chan report, n)}

@@ -140,7 +140,9 @@ func (p *fakeProc) name() string {
 	return ""
 }
 
-func (p *fakeProc) PID() int           { return p.pid }
+func (p *fakeProc) PID() int                     { return p.pid }
+func (p *fakeProc) Resize(proc.WindowSize) error { return nil }
+
 func (p *fakeProc) Started() time.Time { return p.started }
 
 func (p *fakeProc) Signal(sig syscall.Signal) error {

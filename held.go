@@ -178,6 +178,7 @@ func (k *keeper) adopt(n *note, r *recipe, h *proc.Held) {
 		s.crashed, s.retryAt, s.reason = false, time.Time{}, ""
 		k.publishIn(s, p, Event{Kind: KindSpawn, Failures: s.crashes})
 	}
+	p.bare = p.lostTerminal(h)
 	if n.Why != "" {
 		p.why, p.leave, p.fault, p.told = n.Why, n.Leave, n.Fault, n.Told
 		k.urge(p)
@@ -235,6 +236,9 @@ func (k *keeper) carryOn() outcome {
 				good = p.recipe
 			default:
 				k.leave(p, KindReap, "updated")
+			}
+			if p.bare {
+				k.leave(p, KindReap, "its terminal was lost with the daemon before")
 			}
 		}
 		if s.old != nil && (s.current == nil || s.current.ready) && k.recipe.Rollout == nil {

@@ -78,6 +78,7 @@ type Manager struct {
 	host     host
 	logger   *slog.Logger
 	ids      atomic.Uint64 // the last id given out
+	asides   atomic.Uint64 // numbers what runs beside processes: errands, and what is executed
 	hurried  atomic.Bool   // Kill was called
 	leaves   atomic.Bool   // Leave was called
 	launcher mailbox       // forks, one after the other, beside the keepers
@@ -92,6 +93,7 @@ type Manager struct {
 	gauge    gauge
 	graph    dependencies
 	guard    guard
+	oneOffs  oneOffs
 	begun    chan struct{} // closed when all that was registered before Run was tried
 	over     chan struct{} // closed when all has stopped
 	version  atomic.Uint64 // of the latest change that the Store was told
@@ -292,6 +294,7 @@ func (m *Manager) shutdown() error {
 	apps := slices.Clone(m.apps)
 	m.mu.Unlock()
 
+	m.oneOffs.end()
 	ctx := context.Background()
 	if m.leaves.Load() {
 		m.leave(ctx)

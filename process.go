@@ -36,6 +36,9 @@ type process struct {
 	// patience ends the time that it has to stop.
 	patience *time.Timer
 
+	// bare says that it was found running without the terminal that it should have.
+	bare bool
+
 	withdrawn atomic.Bool // anybody's: it need not be started any more
 }
 
@@ -82,7 +85,7 @@ func (p *process) label(stream int) string {
 // stream is the number of the stream that can be written to under that label.
 func (p *process) stream(label string) (int, error) {
 	if label == "stdin" {
-		if !p.recipe.RedirectInput {
+		if !p.recipe.RedirectInput && !p.recipe.PTY {
 			return 0, conflictf("%s: its input is not redirected; redirect_input = true makes it a pipe", p.name())
 		}
 		return proc.Stdin, nil

@@ -229,7 +229,7 @@ func (r *recipe) spec(slot int, id uint64) (*proc.Spec, string, error) {
 	outputs := r.outputs()
 	spec := &proc.Spec{
 		Args: argv, Env: r.environ(vars), Dir: dir, Cred: r.cred,
-		Outputs: len(outputs), Merge: r.merges(), Input: r.RedirectInput,
+		Outputs: len(outputs), Merge: r.merges(), Input: r.RedirectInput, Terminal: r.PTY,
 		Streams: len(r.CustomStreams), Files: r.Files, Detach: r.Detach, Token: markName + "=" + r.mark(id),
 		Notify: r.notifies(), ReadyFD: r.readyFD(),
 		Spare: r.KillMode == KillProcess,
@@ -337,6 +337,9 @@ func (r *recipe) variables(slot int, id uint64) (vars map[string]string, field s
 		maps.Copy(vars, read)
 	}
 	maps.Copy(vars, r.account)
+	if _, given := vars["TERM"]; r.PTY && !given {
+		vars["TERM"] = defaultTerm
+	}
 	if r.Port > 0 {
 		vars["PORT"] = strconv.Itoa(r.Port + slot - 1)
 	}
@@ -493,7 +496,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 			t.Logs = nil
 		}
 		t.OSEnv = new(t.OSEnv == nil || *t.OSEnv)
-		t.RedirectOutput = t.outputs()
+		t.RedirectOutput, t.RedirectInput = t.outputs(), t.RedirectInput && !t.PTY
 		if len(t.Env) == 0 {
 			t.Env = nil
 		}

@@ -85,6 +85,9 @@ type Template struct {
 	// RedirectInput makes stdin a pipe that can be written to. Default: the null
 	// device.
 	RedirectInput bool `json:"redirect_input,omitempty" toml:"redirect_input,omitempty"`
+	// PTY gives the program a terminal of its own in the place of the three standard
+	// streams. What it writes is one stream, "stdout". See docs/configuration.md.
+	PTY bool `json:"pty,omitempty" toml:"pty,omitempty"`
 	// CustomStreams labels further two-way streams, on the descriptors after 2.
 	CustomStreams []string `json:"custom_streams,omitempty" toml:"custom_streams,omitempty"`
 	// Sockets are the listening sockets that are opened for the template and passed to

@@ -45,6 +45,7 @@ func (t *Template) Validate() error {
 	t.validateStreams(&f)
 	t.validateSockets(&f)
 	t.validateOnDemand(&f)
+	t.validateTerminal(&f)
 	t.validateNumbers(&f)
 	t.Flapping.validate(&f)
 	t.Backoff.validate(&f)
@@ -261,6 +262,8 @@ func (t *Template) outputs() []string {
 	switch {
 	case t.Detach:
 		return nil
+	case t.RedirectOutput == nil && t.PTY:
+		return []string{"stdout"}
 	case t.RedirectOutput == nil:
 		return []string{"stdout", "stderr"}
 	}

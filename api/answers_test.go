@@ -218,6 +218,13 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	a.ask("monitor", "/v1/stats?follow=false", "", 200)
 	a.ask("monitor", "/v1/stats?interval=1", "", 406, "Accept", "text/html, x/y")
 	a.ask("attach", "/v1/processes/web/attach", "", 426)
+	a.ask("add-process", "/v1/processes?wait=20s", `{"name":"screen","cmd":"sleep 1000","pty":true}`, 201)
+	a.ask("resize", "/v1/processes/screen/resize", `{"cols":80,"rows":24}`, 200)
+	a.ask("resize", "/v1/processes/screen/resize", `{"cols":0,"rows":24}`, 422)
+	a.ask("resize", "/v1/processes/screen/resize", `{"cols":80}`, 422)
+	a.ask("resize", "/v1/processes/web/resize", `{"cols":80,"rows":24}`, 409)
+	a.ask("exec", "/v1/processes/web/exec", "", 426)
+	a.ask("exec", "/v1/processes/nothing/exec", "", 404)
 	a.ask("plan", "/v1/plan", `{"source":"app:x","templates":[{"name":"web","cmd":"true"}]}`, 200)
 	a.ask("plan", "/v1/plan", `{"source":"app:x","templates":[{"name":"web","cmd":1}]}`, 422)
 	a.ask("apply", "/v1/apply", `{"source":"app:x","templates":[]}`, 200)
@@ -242,7 +249,7 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	a.ask("shutdown", "/v1/shutdown", "", 202)
 	<-shut
 	for _, r := range routes() {
-		if !r.hidden && !a.asked[r.id] && r.id != "attach" {
+		if !r.hidden && !a.asked[r.id] && r.id != "attach" && r.id != "exec" {
 			t.Errorf("%s was not asked for", r.id)
 		}
 	}

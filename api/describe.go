@@ -20,6 +20,7 @@ var descriptions = map[string]map[string]string{
 		"start":              "Start it when it is added; default true",
 		"redirect_output":    "Labels of stdout and stderr; default stdout and stderr; none discards both",
 		"redirect_input":     "Make stdin a pipe that can be written to",
+		"pty":                "Give it a terminal of its own in the place of stdin, stdout and stderr",
 		"custom_streams":     "Labels of more two-way streams, on the descriptors after 2",
 		"sockets":            "Listening sockets that are opened for it and passed to each process, from descriptor 3 on",
 		"on_demand":          "Start processes at the first connection on one of sockets",

@@ -104,6 +104,12 @@ func (refusing) Scale(context.Context, gaffer.Target, gaffer.Change) (map[string
 	return nil, errAsked
 }
 
+func (refusing) Resize(context.Context, gaffer.Target, gaffer.WindowSize) error { return errAsked }
+
+func (refusing) Exec(context.Context, gaffer.Target, gaffer.ExecOptions) (gaffer.Session, error) {
+	return nil, errAsked
+}
+
 func (refusing) Monitor(context.Context, gaffer.Target, time.Duration) (gaffer.Stream[[]gaffer.Stats], error) {
 	return nil, errAsked
 }
@@ -167,14 +173,14 @@ func request(t testing.TB, r *route, base string) *http.Request {
 		"{file...}", "index.html", "{file}", "page.js", "{$}", "").Replace(r.path)
 	body := map[string]string{
 		"add-process": `{"name":"web","cmd":"true"}`, "update-process": `{"cmd":"true"}`,
-		"signal": `{"signal":"HUP"}`, "scale": `{"count":1}`, "add-key": `{"name":"x","role":"viewer"}`,
+		"signal": `{"signal":"HUP"}`, "scale": `{"count":1}`, "resize": `{"cols":80,"rows":24}`, "add-key": `{"name":"x","role":"viewer"}`,
 		"plan": `{"source":"app:x","templates":[]}`, "apply": `{"source":"app:x","templates":[]}`,
 	}[r.id]
 	req, err := http.NewRequestWithContext(t.Context(), r.method, base+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.id == "attach" {
+	if r.id == "attach" || r.id == "exec" {
 		for name, value := range map[string]string{
 			"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
 		} {

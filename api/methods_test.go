@@ -24,7 +24,7 @@ func TestHEADIsGETWithoutItsBody(t *testing.T) {
 	defer srv.Close()
 	c := client(t, &http.Transport{})
 	for _, r := range routes() {
-		if r.method != http.MethodGet || r.id == "attach" {
+		if r.method != http.MethodGet || r.id == "attach" || r.id == "exec" {
 			continue
 		}
 		req := request(t, &r, srv.URL)

@@ -45,6 +45,7 @@ func routes() []route {
 	all = append(all, processRoutes()...)
 	all = append(all, verbRoutes()...)
 	all = append(all, streamRoutes()...)
+	all = append(all, sessionRoutes()...)
 	all = append(all, sourceRoutes()...)
 	all = append(all, accessRoutes()...)
 	all = append(all, fileRoutes()...)

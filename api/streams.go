@@ -49,7 +49,10 @@ func streamRoutes() []route {
 		"A WebSocket to one process, both ways", Operator, streamAttach)
 	attach.query = []param{
 		{"stream", "labels, with commas between or repeated; default all", ""},
-		{"tail", "begin with so many bytes of before; -1: all that are kept", 0},
+		{"tail", "begin with so many bytes of before, or lines; -1: all that are kept", 0},
+		{"after", "begin after what this was the cursor of; tail does not count then", ""},
+		{"lines", "output comes by lines, not as it is written", false},
+		{"bytes", "output comes as binary messages, of one stream; default false", false},
 	}
 	attach.status, attach.audit = http.StatusSwitchingProtocols, "attach"
 	return []route{events, stats, logs, read, write, attach}

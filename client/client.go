@@ -1,6 +1,6 @@
 // Package client asks a gaffer daemon over its HTTP API. A Client is a
-// gaffer.Controller and a gaffer.Configurator: the same verbs, the same answers
-// and the same errors as those of a gaffer.Manager in this program, with
+// gaffer.Controller, a gaffer.Configurator and gaffer.Sessions: the same verbs, the
+// same answers and the same errors as those of a gaffer.Manager in this program, with
 // errors.Is and errors.As.
 //
 // A context bounds the waiting, not the doing, as it does there: a Stop whose
@@ -67,6 +67,7 @@ type Client struct {
 var (
 	_ gaffer.Controller   = (*Client)(nil)
 	_ gaffer.Configurator = (*Client)(nil)
+	_ gaffer.Sessions     = (*Client)(nil)
 )
 
 const (

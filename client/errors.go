@@ -30,6 +30,9 @@ var (
 	// ErrNoAnswer: an order was given, and not answered although that was due. It may
 	// have been carried out, or yet be.
 	ErrNoAnswer = errors.New("no answer")
+	// ErrLost: the connection that a session goes over broke, or the daemon ended. What it
+	// is attached to goes on, what it has executed is killed.
+	ErrLost = errors.New("connection lost")
 	// ErrUnsupported: the daemon has no such thing.
 	ErrUnsupported = errors.ErrUnsupported
 )
@@ -137,6 +140,23 @@ func (p *problem) text() string {
 	return p.Title
 }
 
+// refusal is the error that a problem is.
+func (p *problem) refusal(status int) *refusal {
+	r := &refusal{text: p.text(), status: status}
+	if sort := sorts[p.Code]; sort != nil {
+		r.causes = append(r.causes, sort)
+	} else if sort := statuses[status]; sort != nil {
+		r.causes = append(r.causes, sort)
+	}
+	for _, e := range p.Errors {
+		if field, ok := strings.CutPrefix(e.Location, "body."); ok {
+			fault := &refusal{text: e.Message, causes: []error{gaffer.ErrInvalid}}
+			r.causes = append(r.causes, &gaffer.FieldError{Field: field, Err: fault})
+		}
+	}
+	return r
+}
+
 // largestProblem is how much of an error's answer is read, in bytes.
 const largestProblem = 1 << 20
 
@@ -148,18 +168,7 @@ func (c *Client) refused(resp *http.Response) error {
 	if err != nil || !strings.HasSuffix(kind, "json") || json.Unmarshal(body, &p) != nil {
 		p = problem{}
 	}
-	r := &refusal{text: p.text(), status: resp.StatusCode}
-	if sort := sorts[p.Code]; sort != nil {
-		r.causes = append(r.causes, sort)
-	} else if sort := statuses[resp.StatusCode]; sort != nil {
-		r.causes = append(r.causes, sort)
-	}
-	for _, e := range p.Errors {
-		if field, ok := strings.CutPrefix(e.Location, "body."); ok {
-			fault := &refusal{text: e.Message, causes: []error{gaffer.ErrInvalid}}
-			r.causes = append(r.causes, &gaffer.FieldError{Field: field, Err: fault})
-		}
-	}
+	r := p.refusal(resp.StatusCode)
 	if r.text == "" {
 		r.text = fmt.Sprintf("%s: answered %s", c.host, resp.Status)
 		if resp.StatusCode == http.StatusBadRequest && bytes.Contains(body, []byte("to an HTTPS server")) {

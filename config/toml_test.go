@@ -55,8 +55,9 @@ detach = false
 numprocesses = 0x2
 priority = -1
 start = false
-redirect_output = ["out", "out"]
+redirect_output = ["out"]
 redirect_input = true
+pty = true
 custom_streams = ["ctl"]
 sockets = ["front", { name = "own", listen = "unix:s" }]
 on_demand = true
@@ -201,7 +202,7 @@ gid = "adm"
 		Env: map[string]string{"A": "1", "B.C": "2"}, EnvFiles: []string{filepath.Join(dir, "web.env")},
 		OSEnv: new(false), Cwd: filepath.Join(dir, "sub"), UID: "1000", GID: "adm", Shell: true,
 		NumProcesses: new(2), Priority: -1, Start: new(false),
-		RedirectOutput: []string{"out", "out"}, RedirectInput: true, CustomStreams: []string{"ctl"},
+		RedirectOutput: []string{"out"}, RedirectInput: true, PTY: true, CustomStreams: []string{"ctl"},
 		Sockets: []gaffer.Socket{
 			{Name: "front", Listen: "127.0.0.1:8080", Backlog: 7}, {Name: "own", Listen: "unix://" + filepath.Join(dir, "s")},
 		},

@@ -55,6 +55,9 @@ func drawTemplate(t *rapid.T, name string) gaffer.Template {
 		StopSignal:      gaffer.Signal(rapid.IntRange(0, 64).Draw(t, "signal")),
 		Port:            rapid.IntRange(0, 60000).Draw(t, "port"),
 	}
+	if tmpl.RedirectOutput == nil || len(tmpl.RedirectOutput) == 1 {
+		tmpl.PTY = rapid.Bool().Draw(t, "pty")
+	}
 	if rapid.Bool().Draw(t, "backoff") {
 		tmpl.Backoff = &gaffer.Backoff{
 			First: optional(t, duration), Factor: rapid.Float64Range(1, 10).Draw(t, "factor"),

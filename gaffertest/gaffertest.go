@@ -40,7 +40,7 @@ type aCase struct {
 func Run(t *testing.T, open func(t *testing.T) gaffer.Controller) {
 	t.Helper()
 	for _, c := range slices.Concat(templateCases, limitCases, verbCases, targetCases, crashCases, eventCases,
-		outputCases, writeCases, statsCases, contextCases, crowdCases) {
+		outputCases, writeCases, sessionCases, statsCases, contextCases, crowdCases) {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()

@@ -112,6 +112,9 @@ func addUnstartable(b *bench) {
 	equal(b, "templates", b.names(gaffer.All), nil)
 }
 
+// onTerminal is a template with a terminal.
+var onTerminal = gaffer.Template{Name: "typed", Cmd: "sleep 1000", Start: new(false), PTY: true, RedirectOutput: []string{"screen"}}
+
 func templatesComeBack(b *bench) {
 	second := gaffer.Duration(time.Second)
 	full := gaffer.Template{
@@ -166,7 +169,7 @@ func templatesComeBack(b *bench) {
 	steps := gaffer.Template{
 		Name: "steps", Cmd: "sleep 1000", Start: new(false), StopSequence: []gaffer.StopStep{{Signal: 3, Wait: second}, {Signal: 15, Wait: second}},
 	}
-	for _, t := range []gaffer.Template{quiet, full, busy, paced, steps} {
+	for _, t := range []gaffer.Template{quiet, full, onTerminal, busy, paced, steps} {
 		b.ok(b.c.Add(b.ctx, t))
 		list, err := b.c.List(b.ctx, gaffer.Target(t.Name))
 		b.ok(err)

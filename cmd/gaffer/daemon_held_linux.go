@@ -81,6 +81,9 @@ func (d *daemon) resumes() bool {
 // applied is in force, whatever the files say by now.
 func (d *daemon) sameLife() bool { return d.link != nil && !d.link.client.Welcome.First }
 
+// wasKilled says that the manager before, of the same holder, has not ended in order.
+func (d *daemon) wasKilled() bool { return d.link.client.Welcome.Last != holder.LeftInOrder }
+
 // outlived says what is kept beyond the manager's end.
 func (d *daemon) outlived(o *gaffer.Options) {
 	if d.link != nil {

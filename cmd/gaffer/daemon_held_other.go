@@ -34,6 +34,7 @@ func (d *daemon) upgraded() *api.Upgraded        { return nil }
 func (d *daemon) tellReady()                     {}
 func (d *daemon) tellService(string)             {}
 func (d *daemon) dropSockets()                   {}
+func (d *daemon) wasKilled() bool                { return false }
 
 func (d *daemon) shareLog(*os.File, string, slog.Level) error { return nil }
 

@@ -95,11 +95,6 @@ func isErrand(entry, instance string) bool {
 	})
 }
 
-// runsErrands says whether a template has something run beside its processes.
-func runsErrands(t *gaffer.Template) bool {
-	return t.Hooks != nil || t.StopCommand != nil || t.Ready != nil && t.Ready.Exec != "" || t.Health != nil && t.Health.Exec != ""
-}
-
 func (l *leftovers) announce(found []proc.Stray) {
 	var names []string
 	for _, s := range found {

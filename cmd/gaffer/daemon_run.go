@@ -278,18 +278,12 @@ func (d *daemon) makeManager(ctx context.Context) error {
 	return d.adopt(ctx)
 }
 
-// endErrands ends the hooks of a manager that was killed, before any is run anew.
+// endErrands ends what a manager that was killed has run beside its services: hooks, what
+// finds out how they are, and commands that somebody had executed. It is before any is run
+// anew.
 func (d *daemon) endErrands(ctx context.Context) error {
-	wanted := d.last.unfinished()
-	if d.sameLife() { // there are many of its services, as a rule: it is only looked for what there may be
-		infos, err := d.manager.List(ctx, gaffer.All)
-		if err != nil {
-			return err
-		}
-		wanted = slices.ContainsFunc(infos, func(i gaffer.Info) bool { return runsErrands(&i.Template) })
-	}
-	if !wanted {
-		return nil
+	if d.sameLife() && !d.wasKilled() || !d.sameLife() && !d.last.unfinished() {
+		return nil // the one before has ended them itself
 	}
 	if err := endErrandsOf(ctx, d.last.Instance); err != nil {
 		d.log.Warn("what the last manager has run beside its services can't be ended", "reason", err)

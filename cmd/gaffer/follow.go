@@ -44,7 +44,7 @@ func (f *following[T]) run(ctx context.Context, c *client.Client) error {
 		case err != nil || !f.follow || !f.until.IsZero() && !time.Now().Before(f.until):
 			return err
 		}
-		if err := awaitDaemon(ctx, c); err != nil {
+		if err := awaitDaemon(ctx, c, complain); err != nil {
 			return err
 		}
 	}
@@ -56,8 +56,11 @@ const (
 	longPause  = 2 * time.Second
 )
 
+// complain says something that is none of what was asked for.
+func complain(text string) { fmt.Fprintf(os.Stderr, "gaffer: %s\n", text) }
+
 // awaitDaemon waits for the next daemon, and says so if there is none at once.
-func awaitDaemon(ctx context.Context, c *client.Client) error {
+func awaitDaemon(ctx context.Context, c *client.Client, say func(string)) error {
 	for pause := shortPause; ; pause = min(2*pause, longPause) {
 		timer := time.NewTimer(pause)
 		select {
@@ -71,7 +74,7 @@ func awaitDaemon(ctx context.Context, c *client.Client) error {
 			return nil
 		}
 		if pause == shortPause {
-			fmt.Fprint(os.Stderr, "gaffer: the daemon has ended; waiting for the next one\n")
+			say("the daemon has ended; waiting for the next one")
 		}
 	}
 }

@@ -22,7 +22,7 @@ type section struct {
 // sections are all commands, in the order in which a person meets them.
 var sections = []section{
 	{"Without a daemon", []string{"up", "run"}},
-	{"What runs", []string{"ps", "status", "logs", "events", "stats", "send"}},
+	{"What runs", []string{"ps", "status", "logs", "events", "stats", "send", "attach", "exec"}},
 	{"Control", []string{"start", "stop", "restart", "scale", "signal"}},
 	{"Templates", []string{"add", "update", "remove", "groups", "graph", "rollout", "plan", "apply", "reload", "load", "unload", "config", "export"}},
 	{"The daemon", []string{"daemon", "enable", "disable", "keys", "webhooks", "forwards", "version", "completion", "help"}},

@@ -41,9 +41,5 @@ func (f *logFlags) checkStreams(cmd *cobra.Command, c *client.Client, target gaf
 
 // labelsOf are the labels of what a template's processes write.
 func labelsOf(t gaffer.Template) []string {
-	labels := []string{"stdout", "stderr"}
-	if t.RedirectOutput != nil {
-		labels = slices.Clone(t.RedirectOutput)
-	}
-	return slices.Concat(labels, t.CustomStreams, t.HookLabels())
+	return slices.Concat(t.Outputs(), t.CustomStreams, t.HookLabels())
 }

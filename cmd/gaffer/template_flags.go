@@ -185,6 +185,7 @@ func (f *templateFlags) addStreams(cmd *cobra.Command) {
 		return nil
 	})
 	f.truth(cmd, "redirect-input", "make stdin a pipe, for `gaffer send`", func(t *gaffer.Template, on bool) { t.RedirectInput = on })
+	f.truth(cmd, "pty", "give it a terminal of its own, for `gaffer attach`", func(t *gaffer.Template, on bool) { t.PTY = on })
 	flags.Func("custom-streams", "`labels` of further two-way streams", func(s string) error {
 		f.change(func(t *gaffer.Template) { t.CustomStreams = strings.Split(s, ",") })
 		return nil
@@ -225,7 +226,7 @@ func (f *templateFlags) unset(field string) error {
 // fieldNames are the fields that a template can do without.
 var fieldNames = []string{
 	"args", "env", "env_files", "os_env", "cwd", "uid", "gid", "shell", "detach", "numprocesses", "priority", "start",
-	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "custom_streams", "sockets", "graceful_timeout", "stop_signal", "port",
+	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "pty", "custom_streams", "sockets", "graceful_timeout", "stop_signal", "port",
 	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout", "ready", "health", "fdstore", "on_demand", "idle_timeout",
 	"limits", "nice", "ioprio", "cpu_affinity", "umask", "oom_score_adj", "max_memory", "sandbox",
 	"watch", "scale", "exit_with",

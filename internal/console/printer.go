@@ -52,10 +52,7 @@ func (p *printer) learn(infos []gaffer.Info) {
 		if longest <= widestColumn {
 			p.width = max(p.width, longest)
 		}
-		out := t.RedirectOutput
-		if out == nil {
-			out = []string{"stdout", "stderr"}
-		}
+		out := t.Outputs()
 		if len(out) > 0 {
 			p.marks[t.Name] = out
 		}

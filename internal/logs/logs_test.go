@@ -445,3 +445,65 @@ func TestWhatIsWrittenIsKeptAsWhatIsRead(t *testing.T) {
 		t.Errorf("%d bytes are lost", lost)
 	}
 }
+
+// A terminal is no pipe: nothing can be moved out of it, and it says how much it holds only
+// when it is looked at.
+func TestATerminalIsTaken(t *testing.T) {
+	dir := t.TempDir()
+	s := newStore(t, dir)
+	w := s.Writer("web", 1, "stdout", Limits{})
+	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(master)
+	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	slave, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	p := &pipe{t, master, int(slave), w.Process(1, time.Time{})}
+	want := ""
+	for _, text := range []string{"x", "short\n", strings.Repeat("0123456789abcdef", 1000) + "\n", "end"} {
+		p.write(text)
+		p.take()
+		want += strings.ReplaceAll(text, "\n", "\r\n")
+		if got := content(t, w.dir, "stdout"); got != want {
+			t.Fatalf("after %d bytes %d are kept, want %d", len(text), len(got), len(want))
+		}
+	}
+	p.write("last words")
+	_ = unix.Close(int(slave))
+	for {
+		if _, err := p.capture.Take(master, 1<<16); err != nil {
+			break
+		}
+	}
+	if got := content(t, w.dir, "stdout"); got != want+"last words" {
+		t.Errorf("what was written last is not kept: %q", got[max(0, len(got)-20):])
+	}
+}
+
+// Len does not forget what was written after all before had been read.
+func TestLenKnowsWhatHasJustBeenWritten(t *testing.T) {
+	s := newStore(t, t.TempDir())
+	p := newPipe(t, s.Writer("web", 1, "stdout", Limits{}).Process(1, time.Time{}))
+	r := s.Read(Query{Follow: true})
+	defer r.Close()
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Millisecond, cancel)
+		if _, err := r.Next(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		p.write("line\n")
+		if n := r.Len(); n != 1 {
+			t.Errorf("%d lines wait, want 1", n)
+		}
+		if _, err := r.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -449,7 +449,9 @@ func (r *Reader) notify() {
 func (r *Reader) Len() int {
 	r.busy.Lock()
 	defer r.leave()
+	r.gone = nil // that the latest Next is not waited for any more means nothing here
 	r.begin()
+	r.look() // what has just been written waits, too
 	if len(r.ready) == 0 && !r.closed() {
 		if rec := r.merge(r.tapes); rec != nil {
 			r.ready = append(r.ready, rec)

@@ -66,7 +66,7 @@ type Capture struct {
 	id    uint64
 	roomy bool // its pipe is as large as it may get
 	ended bool
-	room  int   // of its pipe; 0: not known yet
+	room  int   // of its pipe; 0: not known yet; less: it is none
 	taken int64 // when something was read last, or could have been
 }
 
@@ -112,16 +112,20 @@ func (c *Capture) Take(fd, most int) (int, error) {
 		if more, err := ahead(fd); !more {
 			return 0, err
 		}
+		n, _ = unix.IoctlGetInt(fd, unix.TIOCINQ) // a terminal knows it only now
 	}
 	c.found(fd, n)
 	if !w.ready() {
 		return w.takeIntoMemory(fd)
 	}
 	c.begin()
-	if n = min(n, most, stagingSize); n < nonceSize {
-		n, err = w.splice(fd)
-	} else {
+	switch n = min(n, most, stagingSize); {
+	case n >= nonceSize:
 		n, err = w.takeStaged(fd, n)
+	case c.room < 0:
+		n, err = w.takeShort(fd)
+	default:
+		n, err = w.splice(fd)
 	}
 	if n > 0 {
 		w.store.changed(w)
@@ -318,6 +322,22 @@ func (w *Writer) takeStaged(fd, n int) (int, error) {
 	}
 	s.clear()
 	return got, nil
+}
+
+// takeShort reads a few bytes from what they can't be moved out of, a terminal or a
+// socket. They are lost if this program is killed before the next thing that it does.
+func (w *Writer) takeShort(fd int) (int, error) {
+	buf := w.store.staging.buf[:nonceSize]
+	n, err := unix.Read(fd, buf)
+	if n <= 0 {
+		return 0, ended(n, err)
+	}
+	if err := w.place(buf[:n]); err != nil {
+		w.failed(err)
+		done := w.base + w.size - w.placing
+		w.keepWaiting(buf[min(done, int64(n)):n])
+	}
+	return n, nil
 }
 
 // splice moves a few bytes straight into the file: that is done or not, there is no

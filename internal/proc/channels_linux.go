@@ -52,17 +52,17 @@ func (c *channels) open(spec *Spec) (err error) {
 		}
 	}()
 
-	if spec.Input {
-		if err := c.openStdin(spec.Streams); err != nil {
+	switch {
+	case spec.Stdio != nil:
+		if err := c.takeStdio(spec.Stdio); err != nil {
 			return err
 		}
-	}
-	for i := range spec.Outputs {
-		if i == 1 && spec.Merge {
-			c.fds[Stderr] = c.fds[Stdout]
-			break
+	case spec.Terminal:
+		if err := c.openTerminal(spec); err != nil {
+			return err
 		}
-		if err := c.openOutput(Stdout + i); err != nil {
+	default:
+		if err := c.openStandard(spec); err != nil {
 			return err
 		}
 	}
@@ -78,6 +78,25 @@ func (c *channels) open(spec *Spec) (err error) {
 	}
 	if spec.ReadyFD > 0 {
 		return c.openReady(spec.ReadyFD)
+	}
+	return nil
+}
+
+// openStandard opens stdin, stdout and stderr.
+func (c *channels) openStandard(spec *Spec) error {
+	if spec.Input {
+		if err := c.openStdin(spec.Streams); err != nil {
+			return err
+		}
+	}
+	for i := range spec.Outputs {
+		if i == 1 && spec.Merge {
+			c.fds[Stderr] = c.fds[Stdout]
+			break
+		}
+		if err := c.openOutput(Stdout + i); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -91,6 +91,10 @@ func (c *child) Kill() {
 	c.host.tree.kill(c)
 }
 
+func (c *child) Resize(size WindowSize) error {
+	return resizeInput(c.inputs, c.PID(), size)
+}
+
 func (c *child) Write(ctx context.Context, stream int, data []byte) (int, error) {
 	return writeInput(ctx, c.inputs, c.PID(), stream, data)
 }

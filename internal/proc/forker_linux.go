@@ -48,7 +48,7 @@ func (f *forker) fork(l *launch, spec *Spec, sys *syscall.SysProcAttr) (pid, pid
 		attr.Files[i] = uintptr(fd)
 	}
 	pidfd = -1
-	sys.Setsid, sys.PidFD = true, &pidfd
+	sys.Setsid, sys.Setctty, sys.PidFD = true, spec.Terminal, &pidfd
 	if f.sibling {
 		attr.Sys.Cloneflags = unix.CLONE_PARENT
 	}

@@ -42,6 +42,33 @@ func writeInput(ctx context.Context, inputs []*input, pid, stream int, data []by
 	return n, fmt.Errorf("process %d: stream %d: %w", pid, stream, err)
 }
 
+// Input is a stream that a process reads, for whoever has opened it.
+type Input struct{ in *input }
+
+// NewInput takes over a file that does not block.
+func NewInput(f *os.File) *Input { return &Input{newInputFile(f)} }
+
+// Write is Process.Write.
+func (i *Input) Write(ctx context.Context, data []byte) (int, error) { return i.in.write(ctx, data) }
+
+// Close closes the file.
+func (i *Input) Close() error { return i.in.file.Close() }
+
+// resizeInput is Process.Resize for a process with these inputs.
+func resizeInput(inputs []*input, pid int, size WindowSize) error {
+	err := error(syscall.ENOTTY)
+	if len(inputs) > 0 && inputs[0] != nil {
+		err = Resize(inputs[0].file, size)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrClosed):
+		return ErrClosed
+	}
+	return fmt.Errorf("process %d: window size: %w", pid, err)
+}
+
 // write writes all of data, or as much as ctx and the process allow.
 func (in *input) write(ctx context.Context, data []byte) (int, error) {
 	select {
@@ -67,7 +94,7 @@ func (in *input) write(ctx context.Context, data []byte) (int, error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return n, ctx.Err()
-	case errors.Is(err, os.ErrClosed), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, os.ErrClosed), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EIO):
 		return n, ErrClosed
 	}
 	return n, err

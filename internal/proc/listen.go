@@ -316,7 +316,7 @@ func control(file *os.File, f func(fd int) error) error {
 	}
 	var result error
 	if err := conn.Control(func(fd uintptr) { result = f(int(fd)) }); err != nil {
-		return err
+		return os.ErrClosed // what it says is not the package's own
 	}
 	return result
 }

@@ -397,6 +397,10 @@ func (c *child) silent() {
 func (p *poller) drain(c *child) {
 	for _, i := range c.slots[1:] {
 		s := p.at(i)
+		if s.role == Stdout && isTerminal(int(s.fd)) {
+			p.drainTerminal(s)
+			continue
+		}
 		left, err := unix.IoctlGetInt(int(s.fd), unix.TIOCINQ)
 		for err == nil && left > 0 {
 			var n int
@@ -405,6 +409,18 @@ func (p *poller) drain(c *child) {
 			}
 			left -= n
 		}
+	}
+}
+
+// drainTerminal is drain for a terminal, of which the kernel does not tell all that it
+// holds. Most of it is a few pages.
+func (p *poller) drainTerminal(s slot) {
+	for left := turnSize; left > 0; {
+		n, err := p.take(s, left)
+		if n == 0 || err != nil {
+			return
+		}
+		left -= n
 	}
 }
 

@@ -103,6 +103,7 @@ func (w *waited) start(spec *Spec, files []*os.File) error {
 }
 
 func (w *waited) startAs(spec *Spec, files []*os.File, sys *syscall.SysProcAttr) error {
+	sys.Setctty = spec.Terminal
 	attr := os.ProcAttr{Dir: spec.Dir, Env: append([]string{}, spec.Env...), Files: files, Sys: sys}
 	p, err := os.StartProcess(spec.Path, spec.Args, &attr)
 	if err != nil {
@@ -124,25 +125,25 @@ func (w *waited) open(spec *Spec) (files, theirs []*os.File, err error) {
 		return files, theirs, nil
 	}
 	w.inputs = make([]*input, 1, 1+spec.Streams)
-	if spec.Input {
-		r, wr, err := os.Pipe()
+	switch {
+	case spec.Stdio != nil:
+		for i, f := range spec.Stdio {
+			if f != nil {
+				files[i] = f
+			}
+		}
+	case spec.Terminal:
+		master, slave, err := w.openTerminal(spec)
 		if err != nil {
-			return nil, theirs, fmt.Errorf("stdin: %w", errnoOf(err))
+			return nil, theirs, err
 		}
-		files[Stdin], theirs = r, append(theirs, r)
-		w.inputs[0] = newInputFile(wr)
-	}
-	for i := range spec.Outputs {
-		if i == 1 && spec.Merge {
-			files[Stderr] = files[Stdout]
-			break
+		files[Stdin], files[Stdout], files[Stderr] = slave, slave, slave
+		theirs = append(theirs, slave)
+		w.sources = append(w.sources, &reader{master, Stdout, make(chan struct{})})
+	default:
+		if theirs, err = w.openStandard(spec, files, theirs); err != nil {
+			return nil, theirs, err
 		}
-		r, wr, err := os.Pipe()
-		if err != nil {
-			return nil, theirs, fmt.Errorf("output %d: %w", i, errnoOf(err))
-		}
-		files[Stdout+i], theirs = wr, append(theirs, wr)
-		w.sources = append(w.sources, &reader{r, Stdout + i, make(chan struct{})})
 	}
 	for i := range spec.Streams {
 		ours, other, err := socketPair()
@@ -171,6 +172,46 @@ func (w *waited) open(spec *Spec) (files, theirs []*os.File, err error) {
 		w.sources = append(w.sources, &reader{r, ReadyPipe, make(chan struct{})})
 	}
 	return files, theirs, nil
+}
+
+// openTerminal opens the process's terminal.
+func (w *waited) openTerminal(spec *Spec) (master, slave *os.File, err error) {
+	master, slave, err = OpenTerminal(DefaultWindow, spec.Cred)
+	if err != nil {
+		return nil, nil, err
+	}
+	typed, err := duplicate(master)
+	if err != nil {
+		_, _ = master.Close(), slave.Close()
+		return nil, nil, fmt.Errorf("terminal: %w", err)
+	}
+	w.inputs[0] = newInputFile(typed)
+	return master, slave, nil
+}
+
+// openStandard opens stdin, stdout and stderr as pipes.
+func (w *waited) openStandard(spec *Spec, files, theirs []*os.File) ([]*os.File, error) {
+	if spec.Input {
+		r, wr, err := os.Pipe()
+		if err != nil {
+			return theirs, fmt.Errorf("stdin: %w", errnoOf(err))
+		}
+		files[Stdin], theirs = r, append(theirs, r)
+		w.inputs[0] = newInputFile(wr)
+	}
+	for i := range spec.Outputs {
+		if i == 1 && spec.Merge {
+			files[Stderr] = files[Stdout]
+			break
+		}
+		r, wr, err := os.Pipe()
+		if err != nil {
+			return theirs, fmt.Errorf("output %d: %w", i, errnoOf(err))
+		}
+		files[Stdout+i], theirs = wr, append(theirs, wr)
+		w.sources = append(w.sources, &reader{r, Stdout + i, make(chan struct{})})
+	}
+	return theirs, nil
 }
 
 // socketPair returns a non-blocking end for us and a blocking one for a child.
@@ -318,6 +359,8 @@ func (w *waited) SignalGroup(sig syscall.Signal) error {
 func (w *waited) Kill() {
 	_ = w.SignalGroup(unix.SIGKILL)
 }
+
+func (w *waited) Resize(size WindowSize) error { return resizeInput(w.inputs, w.process.Pid, size) }
 
 func (w *waited) Write(ctx context.Context, stream int, data []byte) (int, error) {
 	return writeInput(ctx, w.inputs, w.process.Pid, stream, data)

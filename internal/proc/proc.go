@@ -39,6 +39,14 @@ type Spec struct {
 	Input   bool // stdin is a pipe that Write fills; otherwise the null device
 	Streams int  // two-way streams, on the descriptors after 2 and after Files
 
+	// Terminal gives it a pseudo terminal of its own as stdin, stdout and stderr, which
+	// also controls its session. What it writes there comes as Stdout, and what is
+	// written to Stdin is typed there. Outputs, Merge and Input have no meaning then.
+	Terminal bool
+	// Stdio are its stdin, stdout and stderr in the place of all that; nil entries are
+	// the null device. With Terminal the first is one whose other end somebody else has.
+	Stdio *[3]*os.File
+
 	Files []*os.File // descriptors to pass, from 3 on
 
 	// Notify gives it a socket to tell of itself (sd_notify), in NOTIFY_SOCKET; Linux.
@@ -166,6 +174,12 @@ type Options struct {
 	parent int    // of a HeldHost: the program that holds its processes
 }
 
+// WindowSize is how many characters fit into a window.
+type WindowSize struct{ Cols, Rows uint16 }
+
+// DefaultWindow is that of a terminal until somebody says otherwise.
+var DefaultWindow = WindowSize{Cols: 80, Rows: 24}
+
 // ErrClosed is what a closed Host or an ended Process answers.
 var ErrClosed = errors.New("closed")
 
@@ -180,6 +194,9 @@ type Process interface {
 	SignalGroup(sig syscall.Signal) error
 	// Kill ends the process and everything it started, by SIGKILL. It does not wait.
 	Kill()
+	// Resize says how large the window is that its terminal is shown in. ENOTTY: it has
+	// none of ours.
+	Resize(size WindowSize) error
 	// Write writes all of data to stdin or a custom stream. It waits while the
 	// pipe is full, until ctx is done. Writes of several callers do not mix.
 	Write(ctx context.Context, stream int, data []byte) (int, error)

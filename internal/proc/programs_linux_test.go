@@ -4,6 +4,7 @@ func testPrograms() map[string]func(args []string) int {
 	return map[string]func(args []string) int{
 		"family":     family,
 		"report":     report,
+		"onterminal": onTerminal,
 		"ignorer":    ignorer,
 		"careless":   careless,
 		"sleeper":    sleeper,

@@ -14,6 +14,7 @@ const (
 	stepFork step = iota
 	stepDescriptors
 	stepSession
+	stepTerminal
 	stepSignals
 	stepLimits
 	stepGroups
@@ -34,6 +35,8 @@ func (spec *Spec) fault(at step, err syscall.Errno) error {
 		return fmt.Errorf("descriptors: %w", err)
 	case stepSession:
 		return fmt.Errorf("session: %w", err)
+	case stepTerminal:
+		return fmt.Errorf("terminal: %w", err)
 	case stepSignals:
 		return fmt.Errorf("signals: %w", err)
 	case stepLimits:

@@ -17,6 +17,7 @@ func AppendSpec(b []byte, spec *Spec) []byte {
 	b = appendTexts(b, spec.Env)
 	b = appendLimits(b, spec.Limits)
 	b = appendText(b, spec.OwnPID)
+	b = append(b, truth(spec.Terminal))
 	if spec.Cred == nil {
 		return append(b, 0)
 	}
@@ -33,7 +34,7 @@ func AppendSpec(b []byte, spec *Spec) []byte {
 // ParseSpec reads what AppendSpec has written.
 func ParseSpec(b []byte) (*Spec, error) {
 	r := specReader{rest: b}
-	spec := &Spec{Path: r.text(), Dir: r.text(), Args: r.texts(), Env: r.texts(), Limits: r.limits(), OwnPID: r.text()}
+	spec := &Spec{Path: r.text(), Dir: r.text(), Args: r.texts(), Env: r.texts(), Limits: r.limits(), OwnPID: r.text(), Terminal: r.byte() == 1}
 	if r.byte() == 1 {
 		spec.Cred = &Cred{UID: r.id(), GID: r.id()}
 		for range r.count() {
@@ -44,6 +45,13 @@ func ParseSpec(b []byte) (*Spec, error) {
 		return nil, errSpecText
 	}
 	return spec, nil
+}
+
+func truth(is bool) byte {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func appendText(b []byte, s string) []byte {

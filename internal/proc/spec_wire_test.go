@@ -11,6 +11,7 @@ func FuzzParseSpec(f *testing.F) {
 	f.Add(AppendSpec(nil, &Spec{}))
 	f.Add(AppendSpec(nil, &Spec{Limits: &Limits{}}))
 	f.Add(AppendSpec(nil, &Spec{Limits: allLimits()}))
+	f.Add(AppendSpec(nil, &Spec{Path: "/bin/sh", Terminal: true}))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		spec, err := ParseSpec(text)
 		if err != nil {

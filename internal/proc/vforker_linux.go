@@ -232,6 +232,9 @@ func (f *vforker) prepare(l *launch, row block) {
 		f.add(stepDescriptors, unix.SYS_DUP3, uintptr(row.first)+i, i, 0)
 	}
 	f.add(stepDescriptors, unix.SYS_CLOSE_RANGE, n, maxDescriptor, 0)
+	if spec.Terminal {
+		f.add(stepTerminal, unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0)
+	}
 	f.add(stepSignals, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, address(&fixed.noSignals), 0, unsafe.Sizeof(fixed.noSignals))
 	f.add(stepExec, unix.SYS_EXECVE, path, argv, envv)
 }

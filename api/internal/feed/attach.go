@@ -25,10 +25,15 @@ const (
 // Attach serves the WebSocket GET /v1/processes/{target}/attach: input goes in,
 // output comes out, until the process ends.
 func (f *Feed) Attach(w http.ResponseWriter, r *http.Request, c gaffer.Controller, target gaffer.Target) error {
-	p := query(r, "stream", "tail")
-	how := gaffer.OutputOptions{Raw: true, Labels: p.labels(), Tail: p.tail(0)}
+	p := query(r, "stream", "tail", "after", "lines", "bytes")
+	how := gaffer.OutputOptions{Raw: !p.truth("lines", false), Labels: p.labels(), Tail: p.tail(0)}
+	how.After, _ = p.one("after")
+	bytesOnly := p.truth("bytes", false)
 	if err := p.err(); err != nil {
 		return err
+	}
+	if bytesOnly && !how.Raw {
+		return invalidf("bytes and lines: want one of them")
 	}
 	if err := f.checkUpgrade(r); err != nil {
 		return err
@@ -44,24 +49,36 @@ func (f *Feed) Attach(w http.ResponseWriter, r *http.Request, c gaffer.Controlle
 	if err != nil {
 		return err
 	}
+	if labels := process.template.Outputs(); bytesOnly && len(how.Labels) != 1 && len(labels)+len(process.template.CustomStreams) != 1 {
+		return invalidf("bytes: %s writes to several streams; want one, as stream=%s", process.name, "stdout")
+	}
 	output, err := process.output(ctx, c, how)
 	if err != nil {
 		return err
 	}
 	defer output.Close()
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
+	conn := accept(w, r)
+	if conn == nil {
+		return nil
+	}
+	a := &attachment{feed: f, conn: conn, controller: c, process: process, gone: gone, bytes: bytesOnly}
+	a.run(ctx, output)
+	return nil
+}
+
+// accept makes a WebSocket of a request that checkUpgrade has looked at. It is nil where
+// that can't be: then the request has been answered.
+func accept(w http.ResponseWriter, r *http.Request) *websocket.Conn {
+	w.Header().Set("Cache-Control", "no-store")
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
 		InsecureSkipVerify: true, // checkUpgrade has looked at the origin
 	})
 	if err != nil {
-		return nil // it has been answered
+		return nil
 	}
 	conn.SetReadLimit(largestFrame)
-	a := &attachment{feed: f, conn: conn, controller: c, process: process, gone: gone}
-	a.run(ctx, output)
-	return nil
+	return conn
 }
 
 // attachment is a connection to a process, both ways. The goroutine of its
@@ -71,6 +88,7 @@ type attachment struct {
 	conn       *websocket.Conn
 	controller gaffer.Controller
 	process    *one
+	bytes      bool               // output is sent as it is, and as nothing else
 	gone       context.CancelFunc // says that the client is
 
 	heard   atomic.Int64 // grows with all that is received, and taken by the process
@@ -79,7 +97,7 @@ type attachment struct {
 }
 
 // run goes on until the process has ended, the client is gone, or ctx has ended.
-func (a *attachment) run(ctx context.Context, output gaffer.Stream[gaffer.Output]) {
+func (a *attachment) run(ctx context.Context, output *life) {
 	// The connection outlives ctx by what is said at the end.
 	conn, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var others sync.WaitGroup
@@ -95,7 +113,7 @@ func (a *attachment) run(ctx context.Context, output gaffer.Stream[gaffer.Output
 }
 
 // send sends output, and pings a client to which there is nothing to send.
-func (a *attachment) send(ctx, conn context.Context, others *sync.WaitGroup, output gaffer.Stream[gaffer.Output]) websocket.StatusCode {
+func (a *attachment) send(ctx, conn context.Context, others *sync.WaitGroup, output *life) websocket.StatusCode {
 	for {
 		wait, cancel := context.WithTimeout(ctx, a.feed.opts.Heartbeat)
 		o, err := output.Next(wait)
@@ -113,7 +131,7 @@ func (a *attachment) send(ctx, conn context.Context, others *sync.WaitGroup, out
 			_ = a.write(conn, []byte(`{"end":true}`))
 			return websocket.StatusGoingAway
 		case errors.Is(err, io.EOF):
-			_ = a.write(conn, []byte(`{"end":true}`))
+			_ = a.sendJSON(conn, end{End: true, Exit: output.exit})
 			return websocket.StatusNormalClosure
 		case silent:
 			others.Go(func() { a.ping(conn) })
@@ -125,7 +143,18 @@ func (a *attachment) send(ctx, conn context.Context, others *sync.WaitGroup, out
 	}
 }
 
+// end is what is said when the process has ended.
+type end struct {
+	End  bool         `json:"end"`
+	Exit *gaffer.Exit `json:"exit,omitempty"` // nil: nobody has seen how
+}
+
 func (a *attachment) sendOutput(conn context.Context, o *gaffer.Output) error {
+	if a.bytes {
+		ctx, cancel := context.WithTimeout(conn, a.feed.opts.Stall)
+		defer cancel()
+		return a.conn.Write(ctx, websocket.MessageBinary, o.Data)
+	}
 	data, err := appendOutput(nil, o)
 	if err != nil {
 		return err

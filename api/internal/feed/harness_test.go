@@ -127,6 +127,12 @@ func routes(f *feed.Feed, c gaffer.Controller) http.Handler {
 	handle("GET /v1/processes/{target}/attach", func(w http.ResponseWriter, r *http.Request) error {
 		return f.Attach(w, r, c, target(r))
 	})
+	handle("GET /v1/processes/{target}/exec", func(w http.ResponseWriter, r *http.Request) error {
+		return f.Exec(w, r, feed.Execution{
+			Target: target(r), Sessions: c.(gaffer.Sessions), Begun: func(string) {},
+			Refused: func(_ string, err error) any { return map[string]string{"detail": err.Error()} },
+		})
+	})
 	return mux
 }
 

@@ -40,6 +40,9 @@ func findOne(ctx context.Context, c gaffer.Controller, target gaffer.Target) (*o
 	}
 	switch count {
 	case 0:
+		if len(list) == 1 && list[0].Template.Detach {
+			return nil, &detachedError{target}
+		}
 		return nil, fmt.Errorf("%s: no process runs there: %w", target, gaffer.ErrNotFound)
 	case 1:
 		return found, nil
@@ -47,8 +50,16 @@ func findOne(ctx context.Context, c gaffer.Controller, target gaffer.Target) (*o
 	return nil, invalidf("%s: selects %d processes; want one, as %s", target, count, found.name)
 }
 
+// detachedError is the error of a target that runs where nobody has its streams.
+type detachedError struct{ target gaffer.Target }
+
+func (e *detachedError) Error() string {
+	return string(e.target) + ": it is detached: nobody has its input and output"
+}
+func (e *detachedError) Is(target error) bool { return target == gaffer.ErrConflict }
+
 // output follows what a process writes until it ends.
-func (o *one) output(ctx context.Context, c gaffer.Controller, how gaffer.OutputOptions) (gaffer.Stream[gaffer.Output], error) {
+func (o *one) output(ctx context.Context, c gaffer.Controller, how gaffer.OutputOptions) (*life, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	exits, err := c.Subscribe(ctx, o.target, gaffer.EventOptions{Kinds: []gaffer.Kind{gaffer.KindExit}})
 	if err != nil {
@@ -78,6 +89,7 @@ type life struct {
 	cancel  context.CancelFunc
 	over    context.Context // ends when the process has
 	end     context.CancelFunc
+	exit    *gaffer.Exit  // how, once it has; nil: nobody has said
 	watched chan struct{} // closed when the goroutine that waits for that has ended
 }
 
@@ -86,7 +98,8 @@ func (l *life) watch(ctx context.Context, exits gaffer.Stream[gaffer.Event]) {
 	defer l.end()
 	defer exits.Close()
 	for {
-		_, err := exits.Next(ctx)
+		e, err := exits.Next(ctx)
+		l.exit = e.Exit
 		var missed gaffer.Missed
 		if !errors.As(err, &missed) {
 			return

@@ -64,11 +64,7 @@ func (f *Feed) Raw(w http.ResponseWriter, r *http.Request, c gaffer.Controller, 
 
 // writes says whether the process has a stream of that label which it writes to.
 func (o *one) writes(label string) bool {
-	outputs := o.template.RedirectOutput
-	if outputs == nil {
-		outputs = []string{"stdout", "stderr"}
-	}
-	return slices.Contains(outputs, label) || slices.Contains(o.template.CustomStreams, label)
+	return slices.Contains(o.template.Outputs(), label) || slices.Contains(o.template.CustomStreams, label)
 }
 
 // whole is output that breaks off where some of it was lost.

@@ -170,16 +170,41 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-func FuzzInput(f *testing.F) {
-	for _, s := range []string{`{"data":"x"}`, `{"label":"ctl","base64":"AAE="}`, `{"data":"x"}{}`, `{"label":1}`, `null`, `{"data":null}`, `"x"`} {
+func FuzzExecMessages(f *testing.F) {
+	for _, s := range []string{
+		`{"args":["sh","-c","x"],"env":{"A":"b"},"terminal":{"cols":80,"rows":24},"input":true,"window":262144}`, `{"args":null}`, `{"window":-1,"args":["x"]}`,
+		`{"end_input":true}`, `{"resize":{"cols":80,"rows":24}}`, `{"signal":"INT"}`, `{"signal":2}`, `{"taken":1}`, `{"taken":1,"signal":2}`, `{}`, `{"taken":-1}`, `[]`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		label, data, err := readInput(text)
+		order, err := readOrder(text)
 		switch {
 		case err != nil && !errors.Is(err, gaffer.ErrInvalid):
 			t.Errorf("%q: %v", text, err)
-		case err == nil && label == "":
+		case err == nil && order.Window < 0:
+			t.Errorf("%q: %+v", text, order)
+		}
+		word, err := readExecWord(text)
+		switch {
+		case err != nil && !errors.Is(err, gaffer.ErrInvalid):
+			t.Errorf("%q: %v", text, err)
+		case err == nil && (word.Taken < 0 || word.Taken == 0 && word.Resize == nil && word.Signal == 0 && !word.EndInput):
+			t.Errorf("%q says nothing: %+v", text, word)
+		}
+	})
+}
+
+func FuzzInput(f *testing.F) {
+	for _, s := range []string{`{"data":"x"}`, `{"label":"ctl","base64":"AAE="}`, `{"data":"x"}{}`, `{"label":1}`, `null`, `{"data":null}`, `"x"`, `{"resize":{"cols":80,"rows":24}}`, `{"resize":{"cols":-1},"data":"x"}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		in, data, err := readInput(text)
+		switch {
+		case err != nil && !errors.Is(err, gaffer.ErrInvalid):
+			t.Errorf("%q: %v", text, err)
+		case err == nil && (in.Label == "") == (in.Resize == nil):
 			t.Errorf("%q: no label", text)
 		case err == nil && len(data) > 3*len(text): // a byte that is no UTF-8 becomes three
 			t.Errorf("%q: %d bytes", text, len(data))

@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
 	"github.com/coder/websocket"
+
+	"github.com/gafferpm/gaffer"
 )
 
 // receive brings messages to the process until the connection ends. As long as
@@ -62,6 +65,8 @@ type input struct {
 	Label  string  `json:"label"` // "" is stdin
 	Data   *string `json:"data"`
 	Base64 []byte  `json:"base64"`
+	// Resize is for the process's terminal, and alone.
+	Resize *gaffer.WindowSize `json:"resize"`
 }
 
 func (a *attachment) receiveInput(ctx context.Context, message io.Reader) error {
@@ -70,33 +75,52 @@ func (a *attachment) receiveInput(ctx context.Context, message io.Reader) error 
 		return &brokenError{err}
 	}
 	in, data, err := readInput(text)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case in.Resize == nil:
+		return a.input(ctx, in.Label, data)
 	}
-	return a.input(ctx, in, data)
+	sessions, ok := a.controller.(gaffer.Sessions)
+	if !ok {
+		return fmt.Errorf("resize: %w", errors.ErrUnsupported)
+	}
+	return sessions.Resize(ctx, a.process.target, *in.Resize)
 }
 
-// readInput reads a message for a stream.
-func readInput(text []byte) (label string, data []byte, err error) {
-	var in input
+// readMessage reads one JSON object.
+func readMessage(text []byte, into any) error {
 	d := json.NewDecoder(strings.NewReader(string(text)))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
-		return "", nil, invalidf("input: %v", err)
+	if err := d.Decode(into); err != nil {
+		return invalidf("input: %v", err)
 	}
-	switch {
-	case d.More():
-		return "", nil, invalidf("input: want one JSON object")
+	if d.More() {
+		return invalidf("input: want one JSON object")
+	}
+	return nil
+}
+
+// readInput reads a message for a stream, or about the window.
+func readInput(text []byte) (in input, data []byte, err error) {
+	if err := readMessage(text, &in); err != nil {
+		return in, nil, err
+	}
+	switch alone := in.Data == nil && in.Base64 == nil; {
+	case in.Resize != nil && (!alone || in.Label != ""):
+		return in, nil, invalidf("input: want resize alone")
+	case in.Resize != nil:
+		return in, nil, in.Resize.Check()
 	case (in.Data == nil) == (in.Base64 == nil):
-		return "", nil, invalidf("input: want data or base64")
+		return in, nil, invalidf("input: want data or base64, or resize")
 	}
 	if in.Label == "" {
 		in.Label = "stdin"
 	}
 	if in.Data != nil {
-		return in.Label, []byte(*in.Data), nil
+		return in, []byte(*in.Data), nil
 	}
-	return in.Label, in.Base64, nil
+	return in, in.Base64, nil
 }
 
 func (a *attachment) input(ctx context.Context, label string, data []byte) error {
