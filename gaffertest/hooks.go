@@ -80,3 +80,21 @@ func signal(name string) gaffer.Signal {
 	}
 	return s
 }
+
+// allHooks has every hook, in every way of being written.
+func allHooks() *gaffer.Hooks {
+	long := gaffer.Duration(time.Minute)
+	return &gaffer.Hooks{
+		PreStart: &gaffer.Command{Cmd: "true"}, PostStart: &gaffer.Command{Cmd: "true; true", Shell: new(true)},
+		PreStop: &gaffer.Command{Cmd: "true", Timeout: long}, PostStop: &gaffer.Command{Cmd: "true", Shell: new(false), Timeout: long},
+		OnExit: &gaffer.Command{Cmd: "true"}, OnFail: &gaffer.Command{Cmd: "true"},
+	}
+}
+
+// inSteps is stopped by several signals.
+func inSteps() gaffer.Template {
+	second := gaffer.Duration(time.Second)
+	return gaffer.Template{
+		Name: "steps", Cmd: "sleep 1000", Start: new(false), StopSequence: []gaffer.StopStep{{Signal: 3, Wait: second}, {Signal: 15, Wait: second}},
+	}
+}

@@ -120,8 +120,7 @@ func templatesComeBack(b *bench) {
 	full := gaffer.Template{
 		Name: "jobs:mail", Cmd: "sleep", Args: gaffer.Args{"1000", "with space", ""},
 		Env: map[string]string{"A": "1", "B": "two\nlines", "C": `"quoted" ü`}, OSEnv: new(true), Cwd: "/",
-		NumProcesses: new(3), Priority: -4, Start: new(false),
-		Flapping: &gaffer.Flapping{Attempts: 3, Window: second, RetryIn: &second, MaxRetry: new(-1)},
+		NumProcesses: new(3), Priority: -4, Start: new(false), Flapping: &gaffer.Flapping{Attempts: 3, Window: second, RetryIn: &second, MaxRetry: new(-1)},
 		Sockets:  []gaffer.Socket{{Name: "web", Listen: "127.0.0.1:1", Backlog: 5}, {Name: "own", Listen: "unix:///run/web.sock", Mode: 0o660, UID: "0", GID: "0"}},
 		OnDemand: true, IdleTimeout: new(gaffer.Duration(time.Minute)),
 		RedirectOutput: []string{"log", "log"}, RedirectInput: true, CustomStreams: []string{"ctl"},
@@ -129,11 +128,7 @@ func templatesComeBack(b *bench) {
 		DependsOn: map[string]gaffer.Condition{"quiet": gaffer.DependsReady}, OnLoss: gaffer.LossStop, FDStore: 2,
 		Rollout:     &gaffer.Rollout{MaxSurge: new(2), MaxUnavailable: new(1), Order: "start-first", Drain: second, Timeout: second},
 		Ready:       &gaffer.Ready{HTTP: "http://127.0.0.1:$PORT/"},
-		StopCommand: &gaffer.Command{Cmd: "true $MAINPID", Timeout: second}, KillMode: gaffer.KillMixed,
-		Hooks: &gaffer.Hooks{
-			PreStart: &gaffer.Command{Cmd: "true"}, PostStart: &gaffer.Command{Cmd: "true; true", Shell: new(true)}, PreStop: &gaffer.Command{Cmd: "true", Timeout: second},
-			PostStop: &gaffer.Command{Cmd: "true"}, OnExit: &gaffer.Command{Cmd: "true"}, OnFail: &gaffer.Command{Cmd: "true"},
-		},
+		StopCommand: &gaffer.Command{Cmd: "true $MAINPID", Timeout: second}, KillMode: gaffer.KillMixed, Hooks: allHooks(),
 		Health: &gaffer.Health{
 			TCP: "127.0.0.1:80", Interval: second, Timeout: second, Failures: 2, Successes: 3, StartPeriod: second, Action: "tell",
 		},
@@ -166,10 +161,7 @@ func templatesComeBack(b *bench) {
 	paced := gaffer.Template{
 		Name: "paced", Cmd: "sleep 1000", Start: new(false), Scale: &gaffer.Autoscale{Min: new(1), Max: 2, RPSFile: "rps", Target: 100},
 	}
-	steps := gaffer.Template{
-		Name: "steps", Cmd: "sleep 1000", Start: new(false), StopSequence: []gaffer.StopStep{{Signal: 3, Wait: second}, {Signal: 15, Wait: second}},
-	}
-	for _, t := range []gaffer.Template{quiet, full, onTerminal, busy, paced, steps} {
+	for _, t := range []gaffer.Template{quiet, full, onTerminal, busy, paced, inSteps()} {
 		b.ok(b.c.Add(b.ctx, t))
 		list, err := b.c.List(b.ctx, gaffer.Target(t.Name))
 		b.ok(err)
