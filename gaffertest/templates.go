@@ -112,6 +112,18 @@ func addUnstartable(b *bench) {
 	equal(b, "templates", b.names(gaffer.All), nil)
 }
 
+// nightly is a template with all that a schedule can say.
+func nightly() gaffer.Template {
+	second := gaffer.Duration(time.Second)
+	return gaffer.Template{
+		Name: "nightly", Cmd: "sleep 1000", Start: new(false),
+		Schedule: &gaffer.Schedule{
+			Cron: "0 3 * * mon-fri", Timezone: "UTC", Overlap: gaffer.OverlapReplace, CatchUp: gaffer.CatchUpAll,
+			CatchUpWithin: second, Jitter: second, Retries: 2, RetryDelay: new(gaffer.Duration(0)),
+		},
+	}
+}
+
 func templatesComeBack(b *bench) {
 	second := gaffer.Duration(time.Second)
 	full := gaffer.Template{
@@ -166,7 +178,7 @@ func templatesComeBack(b *bench) {
 	steps := gaffer.Template{
 		Name: "steps", Cmd: "sleep 1000", Start: new(false), StopSequence: []gaffer.StopStep{{Signal: 3, Wait: second}, {Signal: 15, Wait: second}},
 	}
-	for _, t := range []gaffer.Template{quiet, full, busy, paced, steps} {
+	for _, t := range []gaffer.Template{quiet, full, busy, paced, steps, nightly()} {
 		b.ok(b.c.Add(b.ctx, t))
 		list, err := b.c.List(b.ctx, gaffer.Target(t.Name))
 		b.ok(err)
