@@ -21,11 +21,12 @@ const module = "github.com/gafferpm/gaffer"
 // the library never imports an adapter.
 var imports = map[string]map[string]string{
 	".": {
-		module + "/internal/dotenv": "env_files of a template",
-		module + "/internal/output": "tails and followers of what processes write",
-		module + "/internal/probe":  "asking whether something answers",
-		module + "/internal/proc":   "starting, signalling and noticing the end of processes",
-		module + "/internal/pubsub": "delivery of events",
+		module + "/internal/dotenv":   "env_files of a template",
+		module + "/internal/output":   "tails and followers of what processes write",
+		module + "/internal/probe":    "asking whether something answers",
+		module + "/internal/proc":     "starting, signalling and noticing the end of processes",
+		module + "/internal/pubsub":   "delivery of events",
+		module + "/internal/schedule": "when a scheduled template is due",
 	},
 	"api": {
 		module:                             "what it serves",
@@ -130,9 +131,12 @@ var imports = map[string]map[string]string{
 		"golang.org/x/sys/unix": "the system calls that the standard library lacks",
 	},
 	"internal/pubsub": {},
-	"forward":         {module: "lines, and the manager that has them"},
-	"autoscale":       {module: "templates, and the manager that has them"},
-	"webhook":         {module: "events, and the manager that has them"},
+	"internal/schedule": {
+		"github.com/netresearch/go-cron": "cron expressions, and the days on which they hold",
+	},
+	"forward":   {module: "lines, and the manager that has them"},
+	"autoscale": {module: "templates, and the manager that has them"},
+	"webhook":   {module: "events, and the manager that has them"},
 	"watch": {
 		module:                             "templates, and the manager that has them",
 		"github.com/bmatcuk/doublestar/v4": "patterns with **",
