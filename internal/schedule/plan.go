@@ -56,9 +56,9 @@ type Plan struct {
 	rule  Rule
 	delay time.Duration // of the next run
 
-	last time.Time // by the clock: everything up to here was due before
-	due  time.Time // by the clock: the next; zero if there is none
-	high time.Time // by the clock: what last was when it was set far back
+	last time.Time     // by the clock: everything up to here was due before
+	due  time.Time     // by the clock: the next; zero if there is none
+	high time.Time     // by the clock: what last was when it was set far back
 	next time.Duration // by time that passes: when the next is due
 }
 
