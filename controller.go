@@ -40,6 +40,13 @@ type Controller interface {
 	// nothing that is wanted.
 	Signal(ctx context.Context, target Target, sig Signal) error
 
+	// RunNow runs templates that have a schedule, or whose restart is never or
+	// on-failure, once and now, and waits until that run is over; how it has ended is in
+	// their Status. The schedule goes on as it was. ErrConflict: a template runs all the
+	// time, or already; it has a schedule and is stopped; the run was not made, or not to
+	// its end.
+	RunNow(ctx context.Context, target Target) error
+
 	// List tells of templates and their processes, in the order of definition.
 	List(ctx context.Context, target Target) ([]Info, error)
 	// History tells what has happened last to each slot of a target, and to its
@@ -139,8 +146,10 @@ type Status struct {
 	Restarts     int    `json:"restarts"`      // crashes that were replaced, over all slots
 	// Armed says that nothing is to run just now: it waits for its time, or for the first
 	// connection, as it should.
-	Armed  bool   `json:"armed,omitempty"`
-	Reason string `json:"reason,omitempty"`
+	Armed bool `json:"armed,omitempty"`
+	// NextRun is when a template with a schedule is run next.
+	NextRun time.Time `json:"next_run,omitzero"`
+	Reason  string    `json:"reason,omitempty"`
 	// Rollout is how the latest rollout goes, or went; nil: there was none.
 	Rollout   *RolloutStatus `json:"rollout,omitempty"`
 	Processes []Process      `json:"processes"`

@@ -310,7 +310,7 @@ func (k *keeper) lookAtGate() {
 		k.mayPass(why)
 		return
 	}
-	if k.recipe.OnLoss == "" || k.recipe.OnLoss == LossIgnore || k.intent != up {
+	if k.recipe.OnLoss == "" || k.recipe.OnLoss == LossIgnore || k.intent != up || k.idle() {
 		g.lost = false
 		return
 	}

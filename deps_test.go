@@ -79,6 +79,7 @@ var imports = map[string]map[string]string{
 		module + "/internal/console":                  "what a person sees",
 		module + "/internal/holder":                   "the daemon's other processes",
 		module + "/internal/logs":                     "what the daemon's services write",
+		module + "/internal/schedule":                 "the times of a schedule as systemd writes them",
 		module + "/internal/proc":                     "gaffer run becomes the command; what is found of an earlier daemon",
 		module + "/state":                             "what the daemon keeps",
 		module + "/webhook":                           "who is told of events",

@@ -21,7 +21,7 @@ func read(t *testing.T, path string) string {
 
 func TestEveryFieldIsDocumented(t *testing.T) {
 	page := read(t, "docs/configuration.md")
-	for _, v := range []any{gaffer.Template{}, gaffer.Flapping{}, gaffer.Backoff{}, gaffer.LogFiles{}, gaffer.Limits{}, gaffer.Sandbox{}, gaffer.Socket{}, gaffer.Ready{}, gaffer.Health{}, gaffer.Rollout{}, gaffer.Watch{}, gaffer.Autoscale{}} {
+	for _, v := range []any{gaffer.Template{}, gaffer.Flapping{}, gaffer.Backoff{}, gaffer.LogFiles{}, gaffer.Schedule{}, gaffer.Limits{}, gaffer.Sandbox{}, gaffer.Socket{}, gaffer.Ready{}, gaffer.Health{}, gaffer.Rollout{}, gaffer.Watch{}, gaffer.Autoscale{}} {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			toml, _, _ := strings.Cut(f.Tag.Get("toml"), ",")

@@ -28,6 +28,8 @@ const (
 	KindBackoff   Kind = "backoff"   // a slot stays empty for a while before the next try
 	KindFlap      Kind = "flap"      // crashes are too many: a pause
 	KindFail      Kind = "fail"      // crashes are too many: given up
+	KindRun       Kind = "run"       // a run of a scheduled template begins
+	KindSkip      Kind = "skip"      // a run that was due is not made: Message says why
 	KindGap       Kind = "gap"       // numbers of events are missing, or output of a process is: Message says which
 	KindAudit     Kind = "audit"     // somebody asked for a change: By says who, Name of what, Message what for
 )
@@ -36,7 +38,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindUpdate, KindDelete, KindStart, KindStop, KindRestart,
-		KindSpawn, KindRollout, KindRollback, KindReady, KindUnready, KindHealthy, KindUnhealthy, KindReap, KindStopPID, KindExit, KindHook, KindBackoff, KindFlap, KindFail, KindGap, KindAudit,
+		KindSpawn, KindRollout, KindRollback, KindReady, KindUnready, KindHealthy, KindUnhealthy, KindReap, KindStopPID, KindExit, KindHook, KindBackoff, KindFlap, KindFail, KindRun, KindSkip, KindGap, KindAudit,
 	}
 }
 
@@ -63,6 +65,10 @@ type Event struct {
 	Failures int `json:"failures,omitempty"`
 	// RetryAt, of an exit, backoff or flap, is when the next try is due.
 	RetryAt time.Time `json:"retry_at,omitzero"`
+	// Due, of a run or skip, is the time that it was due at, unless somebody has asked for
+	// it; of a start, restart or update of a template with a schedule, when that counts
+	// from.
+	Due time.Time `json:"due,omitzero"`
 	// Pauses, of a flap, is how many there have been in a row.
 	Pauses int `json:"pauses,omitempty"`
 }

@@ -231,7 +231,7 @@ func (k *keeper) carryOn() outcome {
 	for _, s := range k.slots {
 		for _, p := range s.processes() {
 			switch {
-			case p.recipe.sameProcess(k.recipe):
+			case !p.recipe.replaces(k.recipe):
 			case k.recipe.Rollout != nil:
 				good = p.recipe
 			default:

@@ -51,6 +51,7 @@ type keeper struct {
 	ended      bool           // removed, and nothing is left of it
 
 	guarded bool        // its memory is looked at
+	agenda  *agenda     // nil without a schedule
 	known   known       // what the Store was told
 	timer   *time.Timer // wakes reconcile at the next time that something is due
 	waiters []waiter
@@ -81,7 +82,7 @@ type waiter struct {
 }
 
 func newKeeper(m *Manager, r *recipe) *keeper {
-	k := &keeper{m: m, name: r.Name, recipe: r, wanted: r.starts(), count: r.wanted()}
+	k := &keeper{m: m, name: r.Name, recipe: r, wanted: r.starts(), count: r.wanted(), agenda: newAgenda(r)}
 	k.box.after = k.reconcile
 	return k
 }
@@ -94,6 +95,7 @@ func (k *keeper) reconcile() {
 	now := time.Now()
 	k.resume(now)
 	k.expire(now)
+	k.scheduled()
 	k.lookAtGate()
 	k.doze(now)
 	k.empty()
@@ -188,12 +190,12 @@ func (k *keeper) restart() {
 
 // waits says that an empty slot is left so for the time being.
 func (k *keeper) waits(s *slot) bool {
-	return !k.pauseUntil.IsZero() || !s.retryAt.IsZero() || s.rest != restless
+	return !k.pauseUntil.IsZero() || !s.retryAt.IsZero() || s.rest != restless || k.idle()
 }
 
 // fill starts processes in the slots that are empty and need not wait.
 func (k *keeper) fill(now time.Time) {
-	if k.gaps == 0 && len(k.slots) >= k.size() {
+	if k.gaps == 0 && len(k.slots) >= k.size() || k.idle() {
 		return
 	}
 	for n := 1; n <= k.size(); n++ {
@@ -266,6 +268,7 @@ func (k *keeper) launchFailed(p *process, err error) {
 	k.starting--
 	k.vacate(s, p)
 	if p.leaving() {
+		k.cancelled(s, p)
 		return
 	}
 	reason := launchError(err)
@@ -278,6 +281,10 @@ func (k *keeper) launchFailed(p *process, err error) {
 	}
 	if s.current != nil {
 		return // the old one goes on
+	}
+	if k.agenda != nil {
+		k.failedStart(s, p, reason)
+		return
 	}
 	s.crashes++
 	delay := k.startDelay(s)
@@ -339,7 +346,11 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	}
 	switch {
 	case replaced, asked && !k.failedItself(s, p):
-		k.publishIn(s, p, Event{Kind: KindExit, Exit: exit})
+		event := Event{Kind: KindExit, Exit: exit}
+		if !replaced && k.cancelled(s, p) {
+			event.Message = saysDone
+		}
+		k.publishIn(s, p, event)
 		k.bury(s, p, exit, false, false)
 		return
 	case k.rolloutOf(p) != nil:
@@ -472,7 +483,7 @@ func (k *keeper) end() {
 
 // arm sets the timer to the next time that something is due.
 func (k *keeper) arm(now time.Time) {
-	due := k.due()
+	due := k.due(now)
 	switch {
 	case due.IsZero():
 		if k.timer != nil {
@@ -489,15 +500,15 @@ func (k *keeper) arm(now time.Time) {
 // due is when a slot is to be filled that has to wait, or a process to end, zero if
 // there is none. A timer
 // that rings for something long past does no harm: reconcile looks at the time.
-func (k *keeper) due() time.Time {
+func (k *keeper) due(now time.Time) time.Time {
 	if k.size() == 0 {
 		return time.Time{}
 	}
-	due := sooner(sooner(k.expiry(), k.gate.again), k.rolloutDue())
+	due := sooner(sooner(k.expiry(), k.gate.again), sooner(k.rolloutDue(), k.agendaDue(now)))
 	if !k.pauseUntil.IsZero() {
 		return sooner(due, k.pauseUntil)
 	}
-	if k.gaps == 0 {
+	if k.gaps == 0 || k.idle() {
 		return due
 	}
 	for _, s := range k.slots[:min(k.size(), len(k.slots))] {

@@ -58,6 +58,7 @@ type Options struct {
 
 	host  host                                                    // of tests
 	probe func(ctx context.Context, p *process, how probes) error // of tests
+	wall  func() time.Time                                        // of tests: what the clock shows
 }
 
 // host is what starts and holds the operating system's processes.
@@ -89,6 +90,7 @@ type Manager struct {
 	// readable watches sockets of templates that sleep.
 	readable proc.Readable
 	events   events
+	clock    clock
 	follow   followers
 	gauge    gauge
 	graph    dependencies
@@ -156,6 +158,10 @@ func New(opts Options) (*Manager, error) {
 		m.tellGap(opts.Journal)
 	}
 	m.memoryShort() // begins to count
+	m.clock.began, m.clock.wall = time.Now(), opts.wall
+	if m.host != nil && m.clock.wall == nil { // of tests
+		m.clock.wall = func() time.Time { return time.Now().Round(0) }
+	}
 	if opts.Holder != nil {
 		m.host = opts.Holder
 	}
@@ -313,6 +319,7 @@ func (m *Manager) shutdown() error {
 	m.mu.Unlock()
 	m.events.close()
 	m.follow.close()
+	m.clock.close()
 	if m.opts.Logs != nil {
 		m.opts.Logs.End()
 	}

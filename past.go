@@ -38,6 +38,7 @@ type memory struct {
 type past struct {
 	own   []*Event         // of the template as a whole
 	slots map[int][]*Event // of each of its slots
+	runs  pastRuns         // how far its schedule has come
 }
 
 // note takes in an event, which is not changed any more.
@@ -64,6 +65,7 @@ func (m *memory) note(e *Event) {
 		m.templates[name] = p
 	}
 	if e.Slot == 0 {
+		p.runs.note(e)
 		p.own = remember(p.own, e)
 		return
 	}
@@ -93,9 +95,10 @@ func (m *memory) all() []*Event {
 	var list []*Event
 	for _, p := range m.templates {
 		list = append(list, p.selected(selection{})...)
+		list = append(list, p.runs.all()...)
 	}
 	slices.SortFunc(list, bySeq)
-	return list
+	return slices.Compact(list)
 }
 
 func bySeq(a, b *Event) int {
@@ -225,7 +228,7 @@ func (k *keeper) recall(crashing bool) (known bool) {
 		k.m.events.mu.Unlock()
 		return false
 	}
-	own := slices.Clone(p.own)
+	own, runs := slices.Clone(p.own), p.runs
 	slots := make(map[int][]*Event, len(p.slots))
 	for n, list := range p.slots {
 		slots[n] = slices.Clone(list)
@@ -239,14 +242,17 @@ func (k *keeper) recall(crashing bool) (known bool) {
 		s := k.slotUpTo(n)
 		s.recall(list)
 		// The clock may have been set since.
-		rule := k.recipe.backoff()
-		if latest := now.Add(time.Duration(float64(max(rule.max, rule.first)) * (1 + rule.jitter))); s.retryAt.After(latest) {
+		if latest := now.Add(k.longestWait()); s.retryAt.After(latest) {
 			s.retryAt = latest
 		}
-		if !crashing {
+		switch {
+		case crashing:
+		case k.agenda != nil && s.rest != restless: // how the last run has ended
+		default:
 			s.forget()
 		}
 	}
+	k.recallAgenda(runs, slots, crashing)
 	k.cut = 0
 	if crashing && k.wanted && k.recipe.Flapping != nil {
 		k.recallFlapping(own, slots)
@@ -284,6 +290,9 @@ func (s *slot) recall(list []*Event) {
 			case !e.RetryAt.IsZero():
 				s.crashes, s.retryAt, s.since = e.Failures, e.RetryAt, e.Time
 				s.reason, _, _ = strings.Cut(e.Message, nextTry)
+			case strings.HasSuffix(e.Message, saysNotTriedAgain):
+				s.rest, s.retryAt, s.since = restFailed, time.Time{}, e.Time
+				s.reason = strings.TrimSuffix(e.Message, saysNotTriedAgain)
 			case s.lastExit != nil: // the cause of a crash was found
 				exit := *s.lastExit
 				exit.Reason += "; " + e.Message

@@ -42,7 +42,10 @@ func (t *Template) validatePolicy(f *faults) {
 
 // restartPolicy is the policy with its default.
 func (t *Template) restartPolicy() RestartPolicy {
-	if t.Restart == "" {
+	switch {
+	case t.Schedule != nil:
+		return RestartOnFailure // and schedule.retries says how often
+	case t.Restart == "":
 		return RestartAlways
 	}
 	return t.Restart
@@ -88,6 +91,9 @@ func (k *keeper) failedItself(s *slot, p *process) bool {
 // reconsider ends the rest of slots that a template's new policy would not have left
 // empty.
 func (k *keeper) reconsider() {
+	if k.agenda != nil {
+		return // they wait for their time
+	}
 	policy := k.recipe.restartPolicy()
 	for _, s := range k.slots {
 		if s.rest != restless && (policy == RestartAlways || policy == RestartOnFailure && s.rest == restFailed) {
@@ -101,6 +107,10 @@ func (k *keeper) reconsider() {
 func (k *keeper) rests(s *slot, p *process, exit *Exit) bool {
 	success := p.fault == faultless && p.recipe.succeeded(exit)
 	switch policy := k.recipe.restartPolicy(); {
+	case k.agenda != nil:
+		if !success && k.failedRun(s, p, exit) {
+			return true
+		}
 	case policy == RestartAlways, policy == RestartOnFailure && !success:
 		return false
 	}

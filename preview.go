@@ -28,7 +28,7 @@ func (m *Manager) Preview(ctx context.Context, t Template) (Step, error) {
 		if len(step.Fields) > 0 {
 			step.Op = OpUpdate
 		}
-		step.Restart = k.live > 0 && k.intent == up && !k.recipe.sameProcess(r)
+		step.Restart = k.live > 0 && k.intent == up && k.recipe.replaces(r)
 	})
 	return step, err
 }
@@ -43,7 +43,7 @@ var laterFields = []string{
 // changes are the fields in which the next recipe differs, as they were written.
 func (r *recipe) changes(next *recipe) []FieldChange {
 	was, is := fields(&r.Template), fields(&next.Template)
-	replaced := !r.sameProcess(next)
+	replaced := r.replaces(next)
 	names := maps.Clone(was)
 	maps.Copy(names, is)
 	var list []FieldChange

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gafferpm/gaffer/internal/dotenv"
 	"github.com/gafferpm/gaffer/internal/proc"
+	"github.com/gafferpm/gaffer/internal/schedule"
 )
 
 // environment is the manager's own environment, read once: what os_env passes on.
@@ -59,6 +60,7 @@ type recipe struct {
 	account  map[string]string // HOME, USER, LOGNAME and SHELL of uid
 	labels   []string          // by stream number; "" is not captured, or merged
 	envSum   [32]byte          // of what is in env_files
+	rule     schedule.Rule     // of its schedule
 
 	bounds     *atomic.Pointer[bounds] // of the latest start, shared by copies; nil: it has no limits
 	unresolved error                   // why uid or gid could not be looked up; tried again at each start
@@ -83,6 +85,9 @@ func looseRecipe(t Template, env *environment, instance string) (*recipe, error)
 	}
 	r := &recipe{Template: t.clone(), env: env, instance: instance}
 	r.labels, r.envSum = r.streamLabels(), r.sumEnvFiles()
+	if r.Schedule != nil {
+		r.rule = r.Schedule.rule()
+	}
 	r.unresolved = r.resolveAccount()
 	if r.limited() {
 		r.bounds = new(atomic.Pointer[bounds])
@@ -126,6 +131,7 @@ func (t *Template) clone() Template {
 	c.cloneLimits()
 	c.Watch, c.Scale = t.Watch.clone(), t.Scale.clone()
 	c.StopCommand, c.StopSequence, c.Hooks = t.StopCommand.clone(), slices.Clone(t.StopSequence), t.Hooks.clone()
+	c.Schedule = t.Schedule.clone()
 	return c
 }
 
@@ -481,7 +487,7 @@ func (r *recipe) sameProcess(next *recipe) bool {
 		t.NumProcesses, t.Priority, t.Start, t.Flapping, t.Backoff = nil, 0, nil, nil, nil
 		t.GracefulTimeout, t.StopSignal = nil, 0
 		t.OnDemand, t.IdleTimeout = false, nil
-		t.Restart, t.SuccessExitCodes, t.MaxRuntime = "", nil, 0
+		t.Restart, t.SuccessExitCodes, t.MaxRuntime, t.Schedule = "", nil, 0, nil
 		t.StopCommand, t.StopSequence, t.Hooks = nil, nil, nil
 		if t.KillMode != KillProcess {
 			t.KillMode = ""

@@ -51,13 +51,18 @@ func (k *keeper) start() (outcome, error) {
 
 // begin makes the template wanted.
 func (k *keeper) begin() {
-	k.intent, k.reason, k.gaveUp, k.gate = up, "", "", gate{}
+	event := Event{Kind: KindStart}
+	kept := k.rearm(&event)
+	k.intent, k.reason, k.gaveUp = up, "", ""
 	k.flaps, k.pauseUntil, k.resumedAt = flapping{}, time.Time{}, time.Time{}
-	for _, s := range k.slots {
-		s.forget()
+	if !kept {
+		k.gate = gate{}
+		for _, s := range k.slots {
+			s.forget()
+		}
 	}
 	k.settleDown()
-	k.publish(Event{Kind: KindStart})
+	k.publish(event)
 }
 
 // detach starts detached processes, which are then forgotten.
@@ -123,6 +128,8 @@ func (k *keeper) restartAll(how RestartMode, exact bool, why string) (outcome, e
 		return outcome{}, conflictf("template %s: it is detached; start runs it again", k.name)
 	case k.recipe.Detach || k.intent != up && !exact:
 		return outcome{}, nil
+	case k.agenda != nil:
+		return k.restartRuns(), nil
 	}
 	k.publish(Event{Kind: KindRestart, Message: why})
 	if k.intent != up {
@@ -199,29 +206,30 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 	if err := checkPorts(r.Name, r.Port, count); err != nil {
 		return outcome{}, err
 	}
-	same := was.sameProcess(r)
+	same := !was.replaces(r)
 	before := k.previous
+	event := Event{Kind: KindUpdate}
 	k.setRecipe(r)
+	k.reschedule(was, &event)
 	k.previous, k.count = was, count
 	if was.OnDemand != r.OnDemand && k.intent == up {
 		k.settleDown()
 	}
-	message := ""
 	switch {
 	case k.intent != up || k.live == 0:
 	case same:
-		message = "without a restart"
+		event.Message = "without a restart"
 	default:
-		message = replacing
+		event.Message = replacing
 	}
-	k.publish(Event{Kind: KindUpdate, Message: message})
+	k.publish(event)
 	switch {
 	case same:
 		return outcome{until: func() bool { return k.settled() && k.fits() }}, nil
 	case r.Detach && k.intent == up:
 		k.replaceAll("updated")
 		return k.detach(), nil
-	case r.Rollout != nil && k.intent == up && k.live > 0 && !was.Detach:
+	case r.Rollout != nil && k.intent == up && k.live > 0 && !was.Detach && was.Schedule == nil:
 		return k.follow(k.roll(was, before)), nil
 	}
 	last := k.m.lastID()
@@ -299,6 +307,9 @@ func (k *keeper) settled() bool {
 	if k.starting > 0 && k.size() > 0 || k.binding > 0 {
 		return false
 	}
+	if k.idle() {
+		return true
+	}
 	if !k.gate.passed && k.size() > 0 {
 		return k.gate.stuck && k.live == 0
 	}
@@ -319,6 +330,9 @@ func (k *keeper) settled() bool {
 func (k *keeper) tried() bool {
 	if k.starting > 0 && k.size() > 0 || k.binding > 0 {
 		return false
+	}
+	if k.idle() {
+		return true
 	}
 	for n := 1; n <= k.size() && k.gate.passed; n++ {
 		if s := k.at(n); s == nil || s.current == nil && !k.waits(s) || s.current != nil && s.current.state != Running {

@@ -52,6 +52,7 @@ func (k *keeper) status() Status {
 	if st.State == Waiting && st.Reason == "" {
 		st.Reason = k.gate.why
 	}
+	k.showAgenda(&st)
 	if st.Reason == "" && (st.State == Starting || st.State == Unhealthy) {
 		st.Reason = k.complaint()
 	}
@@ -102,6 +103,8 @@ func (k *keeper) state() State {
 		return InBackoff
 	case k.sleeps():
 		return Waiting
+	case k.idle() && k.live == 0:
+		return k.between()
 	}
 	if !k.gate.passed && k.size() > 0 && k.live == 0 {
 		return Waiting

@@ -75,6 +75,9 @@ type Template struct {
 	Ready *Ready `json:"ready,omitempty" toml:"ready,omitempty"`
 	// Health says how it is known that one still does well. Default: nothing is asked.
 	Health *Health `json:"health,omitempty" toml:"health,omitempty"`
+	// Schedule says when processes are run, instead of all the time; start waits for its
+	// times. Default: none.
+	Schedule *Schedule `json:"schedule,omitempty" toml:"schedule,omitempty"`
 	// RedirectOutput labels stdout, then stderr. The same label twice merges
 	// them; one label captures stdout and discards stderr; an empty list that is
 	// not nil discards both. Default: "stdout", "stderr".

@@ -51,6 +51,7 @@ func (t *Template) Validate() error {
 	t.Backoff.validate(&f)
 	t.Logs.validate(&f)
 	t.validatePolicy(&f)
+	t.validateSchedule(&f)
 	t.validateProbes(&f)
 	t.validateFDStore(&f)
 	t.validateDepends(&f)

@@ -200,6 +200,10 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 	a.ask("restart", "/v1/processes/web/restart", `{"mode":"sideways"}`, 422)
 	a.ask("undo", "/v1/processes/web/undo?wait=20s", "", 200)
 	a.ask("undo", "/v1/processes/web/undo?wait=20s", "", 200)
+	a.ask("run", "/v1/processes/web/run", ``, 409) // it runs all the time
+	a.ask("add-process", "/v1/processes", `{"name":"nightly","cmd":"true","schedule":{"cron":"0 0 31 2 *"}}`, 422)
+	a.ask("add-process", "/v1/processes", `{"name":"nightly","cmd":"true","schedule":{"cron":"0 3 * * *","jitter":"5m","retries":1}}`, 201)
+	a.ask("run", "/v1/processes/nightly/run?wait=20s", ``, 200)
 	a.ask("stop", "/v1/processes/web/stop?wait=20s", ``, 200)
 	a.ask("start", "/v1/processes/web/start?wait=20s", `{}`, 200)
 	a.ask("start", "/v1/processes/web/start?wait=20s", `{"mode":"x"}`, 422)

@@ -33,6 +33,9 @@ func appendStatus(b []byte, s *gaffer.Status) []byte {
 	if s.Armed {
 		b = append(b, `,"armed":true`...)
 	}
+	if !s.NextRun.IsZero() {
+		b = appendTime(append(b, `,"next_run":`...), s.NextRun)
+	}
 	if s.Reason != "" {
 		b = appendText(append(b, `,"reason":`...), s.Reason)
 	}

@@ -34,8 +34,13 @@ func TestStatusesAreEncodedAsEncodingJSONDoes(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		list := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) gaffer.Status {
+			var next time.Time
+			if rapid.Bool().Draw(t, "scheduled") {
+				next = moment.Draw(t, "next")
+			}
 			return gaffer.Status{
-				Name: text.Draw(t, "name"), Group: text.Draw(t, "group"), State: gaffer.State(text.Draw(t, "state")),
+				NextRun: next,
+				Name:    text.Draw(t, "name"), Group: text.Draw(t, "group"), State: gaffer.State(text.Draw(t, "state")),
 				Active: text.Draw(t, "active"), Running: rapid.Int().Draw(t, "running"), MaxProcesses: rapid.Int().Draw(t, "max"),
 				Restarts: rapid.Int().Draw(t, "restarts"), Armed: rapid.Bool().Draw(t, "armed"), Reason: text.Draw(t, "reason"),
 				Processes: rapid.SliceOfN(process, 0, 3).Draw(t, "processes"),
@@ -57,7 +62,7 @@ func TestStatusesHaveTheFieldsThatAreEncoded(t *testing.T) {
 	for _, c := range []struct {
 		of     any
 		fields int
-	}{{gaffer.Status{}, 12}, {gaffer.Process{}, 10}, {gaffer.LimitStatus{}, 4}} {
+	}{{gaffer.Status{}, 13}, {gaffer.Process{}, 10}, {gaffer.LimitStatus{}, 4}} {
 		if n := reflect.TypeOf(c.of).NumField(); n != c.fields {
 			t.Errorf("%T has %d fields, of which %d are encoded", c.of, n, c.fields)
 		}

@@ -84,6 +84,7 @@ func (refusing) Start(context.Context, gaffer.Target) error                     
 func (refusing) Stop(context.Context, gaffer.Target) error                        { return errAsked }
 func (refusing) Undo(context.Context, gaffer.Target) error                        { return errAsked }
 func (refusing) Restart(context.Context, gaffer.Target, gaffer.RestartMode) error { return errAsked }
+func (refusing) RunNow(context.Context, gaffer.Target) error                      { return errAsked }
 func (refusing) Signal(context.Context, gaffer.Target, gaffer.Signal) error       { return errAsked }
 func (refusing) Write(context.Context, gaffer.Target, string, []byte) error       { return errAsked }
 func (refusing) List(context.Context, gaffer.Target) ([]gaffer.Info, error)       { return nil, errAsked }

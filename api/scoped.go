@@ -124,6 +124,13 @@ func (s *scoped) Undo(ctx context.Context, t gaffer.Target) error {
 	return s.Controller.Undo(ctx, t)
 }
 
+func (s *scoped) RunNow(ctx context.Context, t gaffer.Target) error {
+	if err := s.wholly(ctx, t); err != nil {
+		return err
+	}
+	return s.Controller.RunNow(ctx, t)
+}
+
 func (s *scoped) Scale(ctx context.Context, t gaffer.Target, change gaffer.Change) (map[string]int, error) {
 	if err := s.wholly(ctx, t); err != nil {
 		return nil, err

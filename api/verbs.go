@@ -28,7 +28,7 @@ type RestartRequest struct {
 	Mode string `json:"mode,omitempty" enum:"stop-first,overlap"`
 }
 
-// Nothing is the body of start and stop.
+// Nothing is the body of start, stop and run.
 type Nothing struct{}
 
 // Count is a change of a wanted number: "+2", "-1", "=3", or a number.
@@ -60,6 +60,7 @@ func verbRoutes() []route {
 		verb("stop", "Stop templates, or one process, which is then replaced", Nothing{}, true, stop),
 		verb("restart", "Replace processes", RestartRequest{}, true, restart),
 		verb("undo", "Go back to the template before the latest update", Nothing{}, true, undo),
+		verb("run", "Run now what has a schedule, or runs once; it is so when the run is over", Nothing{}, true, runNow),
 		verb("signal", "Send a signal", SignalRequest{}, false, signal),
 		verb("scale", "Change the wanted number of processes", ScaleRequest{}, false, scale),
 	}
@@ -86,6 +87,10 @@ func restart(c *call) error {
 
 func undo(c *call) error {
 	return c.verb(&Nothing{}, func(t gaffer.Target) error { return c.c.Undo(c.patience, t) })
+}
+
+func runNow(c *call) error {
+	return c.verb(&Nothing{}, func(t gaffer.Target) error { return c.c.RunNow(c.patience, t) })
 }
 
 func signal(c *call) error {

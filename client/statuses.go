@@ -99,6 +99,8 @@ func (s *scanner) status(to *gaffer.Status) {
 			to.Restarts = int(s.number())
 		case "reason":
 			to.Reason = s.string()
+		case "next_run":
+			to.NextRun = s.time()
 		case "armed":
 			to.Armed = s.boolean()
 		case "processes":

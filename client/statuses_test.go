@@ -16,7 +16,7 @@ func aStatus(i int) gaffer.Status {
 	at := time.Date(2026, 11, 22, 10, 0, i%60, 5e8, time.UTC)
 	return gaffer.Status{
 		Limits: []gaffer.LimitStatus{{Field: "limits.nofile", Value: "65536", By: "rlimit"}, {Field: "nice", Value: "-5", Missing: "not here"}},
-		Name:   fmt.Sprintf("jobs:t%d", i), Group: "jobs", State: gaffer.InBackoff, Active: "active", Running: 1, MaxProcesses: 2, Restarts: 3, Armed: true, Reason: "crashed",
+		Name:   fmt.Sprintf("jobs:t%d", i), Group: "jobs", State: gaffer.InBackoff, Active: "active", Running: 1, MaxProcesses: 2, Restarts: 3, Armed: true, NextRun: at.Add(time.Hour), Reason: "crashed",
 		Processes: []gaffer.Process{
 			{ID: uint64(i + 1), Slot: 1, PID: 4711 + i, State: gaffer.Running, Since: at},
 			{Slot: 2, State: gaffer.InBackoff, Message: "was busy", Since: at, Restarts: 3, Reason: "port 80 is taken", RetryAt: at.Add(time.Second), LastExit: &gaffer.Exit{Status: -1, Signal: 9, Time: at, Reason: "ended by SIGKILL"}},

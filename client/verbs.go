@@ -63,6 +63,11 @@ func (c *Client) Undo(ctx context.Context, target gaffer.Target) error {
 	return c.verb(ctx, target, call{path: "/undo"})
 }
 
+// RunNow implements gaffer.Controller.
+func (c *Client) RunNow(ctx context.Context, target gaffer.Target) error {
+	return c.verb(ctx, target, call{path: "/run"})
+}
+
 // Signal implements gaffer.Controller.
 func (c *Client) Signal(ctx context.Context, target gaffer.Target, sig gaffer.Signal) error {
 	return c.verb(ctx, target, call{path: "/signal", body: map[string]gaffer.Signal{"signal": sig}})

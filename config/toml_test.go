@@ -251,8 +251,42 @@ gid = "adm"
 	}
 	// What the file above leaves at its zero value, nobody can see to be read.
 	for _, name := range zeroFields(f.Templates[0]) {
-		if name != "Detach" && name != "StopSequence" {
+		if name != "Detach" && name != "StopSequence" && name != "Schedule" { // which has a test of its own
 			t.Errorf("field %s is not in this test", name)
+		}
+	}
+}
+
+func TestTOMLReadsASchedule(t *testing.T) {
+	f, err := load(t, write(t, map[string]string{"gaffer.toml": `
+[process.report]
+cmd = "./report"
+[process.report.schedule]
+cron = "0 3 * * *"
+timezone = "Europe/Paris"
+overlap = "queue"
+catch_up = "all"
+catch_up_within = "24h"
+jitter = 90
+retries = 3
+retry_delay = "0s"
+[process.poll]
+cmd = "./poll"
+schedule = { every = "15m" }
+`}), "gaffer.toml", config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []*gaffer.Schedule{
+		{
+			Cron: "0 3 * * *", Timezone: "Europe/Paris", Overlap: gaffer.OverlapQueue, CatchUp: gaffer.CatchUpAll,
+			CatchUpWithin: gaffer.Duration(24 * time.Hour), Jitter: gaffer.Duration(90 * time.Second), Retries: 3, RetryDelay: new(gaffer.Duration(0)),
+		},
+		{Every: gaffer.Duration(15 * time.Minute)},
+	}
+	for i, tmpl := range f.Templates {
+		if diff := cmp.Diff(want[i], tmpl.Schedule); diff != "" {
+			t.Error(diff)
 		}
 	}
 }

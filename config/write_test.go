@@ -76,6 +76,14 @@ func drawTemplate(t *rapid.T, name string) gaffer.Template {
 			tmpl.IdleTimeout = optional(t, duration)
 		}
 	}
+	if rapid.Bool().Draw(t, "schedule") {
+		tmpl.Backoff = nil
+		tmpl.Schedule = &gaffer.Schedule{
+			Cron: rapid.SampledFrom([]string{"0 3 * * *", "*/5 9-17 * * mon-fri", "@daily"}).Draw(t, "cron"), Timezone: rapid.SampledFrom([]string{"", "UTC"}).Draw(t, "timezone"),
+			Overlap: rapid.SampledFrom([]gaffer.OverlapPolicy{"", "skip", "queue"}).Draw(t, "overlap"), CatchUp: rapid.SampledFrom([]gaffer.CatchUpPolicy{"", "one"}).Draw(t, "catch_up"),
+			Jitter: duration.Draw(t, "jitter"), Retries: rapid.IntRange(0, 3).Draw(t, "retries"), RetryDelay: optional(t, duration),
+		}
+	}
 	if rapid.Bool().Draw(t, "logs") {
 		tmpl.Logs = &gaffer.LogFiles{
 			MaxSize: gaffer.Size(rapid.Int64Range(4<<10, 1<<30).Draw(t, "max_size")), MaxFiles: rapid.IntRange(2, 100).Draw(t, "max_files"),

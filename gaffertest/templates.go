@@ -115,6 +115,18 @@ func addUnstartable(b *bench) {
 // onTerminal is a template with a terminal.
 var onTerminal = gaffer.Template{Name: "typed", Cmd: "sleep 1000", Start: new(false), PTY: true, RedirectOutput: []string{"screen"}}
 
+// nightly is a template with all that a schedule can say.
+func nightly() gaffer.Template {
+	second := gaffer.Duration(time.Second)
+	return gaffer.Template{
+		Name: "nightly", Cmd: "sleep 1000", Start: new(false),
+		Schedule: &gaffer.Schedule{
+			Cron: "0 3 * * mon-fri", Timezone: "UTC", Overlap: gaffer.OverlapReplace, CatchUp: gaffer.CatchUpAll,
+			CatchUpWithin: second, Jitter: second, Retries: 2, RetryDelay: new(gaffer.Duration(0)),
+		},
+	}
+}
+
 func templatesComeBack(b *bench) {
 	second := gaffer.Duration(time.Second)
 	full := gaffer.Template{
@@ -161,7 +173,7 @@ func templatesComeBack(b *bench) {
 	paced := gaffer.Template{
 		Name: "paced", Cmd: "sleep 1000", Start: new(false), Scale: &gaffer.Autoscale{Min: new(1), Max: 2, RPSFile: "rps", Target: 100},
 	}
-	for _, t := range []gaffer.Template{quiet, full, onTerminal, busy, paced, inSteps()} {
+	for _, t := range []gaffer.Template{quiet, full, onTerminal, busy, paced, inSteps(), nightly()} {
 		b.ok(b.c.Add(b.ctx, t))
 		list, err := b.c.List(b.ctx, gaffer.Target(t.Name))
 		b.ok(err)

@@ -3,6 +3,7 @@ package gaffertest
 import (
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -18,6 +19,8 @@ var verbCases = []aCase{
 	{"SignalsReachTheProcesses", signals},
 	{"SignalsRefuseWhatDoesNotRun", signalsRefused},
 	{"PriorityOrdersStartAndStop", priority},
+	{"RunNowRunsWhatWaitsForItsTime", runNow},
+	{"SchedulesAreRunWhenTheyAreDue", schedules},
 }
 
 func stopAndStart(b *bench) {
@@ -208,4 +211,46 @@ func priority(b *bench) {
 	if strings.Join(got, ", ") != want {
 		b.Errorf("events %v, want %s", got, want)
 	}
+}
+
+func runNow(b *bench) {
+	once := func(t *gaffer.Template) { t.Schedule = &gaffer.Schedule{Cron: "0 0 1 1 *", Timezone: "UTC"} }
+	for name, status := range map[string]string{"good": "exit 0", "bad": "exit 3"} {
+		b.add(name, status, once)
+		before := b.status(name)
+		if before.State != gaffer.Waiting || !before.Armed || before.NextRun.IsZero() || before.Running != 0 {
+			b.Errorf("before: %+v", before)
+		}
+		b.ok(b.c.RunNow(b.ctx, gaffer.Target(name)))
+		want := map[string]gaffer.State{"good": gaffer.Waiting, "bad": gaffer.Failed}[name]
+		if st := b.status(name); st.State != want || !st.Armed || !st.NextRun.Equal(before.NextRun) || st.Processes[0].LastExit == nil {
+			b.Errorf("after: %+v, want %s", st, want)
+		}
+	}
+	history, err := b.c.History(b.ctx, "bad")
+	b.ok(err)
+	var kinds []string
+	for _, e := range history {
+		if e.Kind != gaffer.KindAudit {
+			kinds = append(kinds, string(e.Kind))
+		}
+	}
+	equal(b, "history", kinds, []string{"create", "start", "run", "spawn", "exit"})
+	b.ok(b.c.Stop(b.ctx, "good"))
+	b.is(b.c.RunNow(b.ctx, "good"), gaffer.ErrConflict)
+	b.add("web", sleeps)
+	b.is(b.c.RunNow(b.ctx, "web"), gaffer.ErrConflict)
+	b.is(b.c.RunNow(b.ctx, "web.1"), gaffer.ErrInvalid)
+	b.is(b.c.RunNow(b.ctx, "nosuch"), gaffer.ErrNotFound)
+}
+
+func schedules(b *bench) {
+	events := b.events("tick", gaffer.EventOptions{})
+	b.add("tick", "exit 0", func(t *gaffer.Template) { t.Schedule = &gaffer.Schedule{Every: gaffer.Duration(time.Second)} })
+	first := b.await(events, gaffer.KindRun)
+	if start := b.status("tick"); start.NextRun.Sub(first.Due) > 2*time.Second {
+		b.Errorf("due at %s, then %s", first.Due, start.NextRun)
+	}
+	b.await(events, gaffer.KindExit)
+	b.await(events, gaffer.KindRun)
 }

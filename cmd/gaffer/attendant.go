@@ -245,7 +245,9 @@ func (a *attendant) nothingLeft() (over bool, said string) {
 	failed, done := 0, 0
 	for _, st := range list {
 		switch {
-		case st.State == gaffer.Failed, st.State == gaffer.Waiting && !st.Armed: // for what will not come
+		case st.Armed:
+			return false, ""
+		case st.State == gaffer.Failed, st.State == gaffer.Waiting: // for what will not come
 			failed++
 		case st.State == gaffer.Done:
 			done++

@@ -6,7 +6,7 @@ import "github.com/spf13/cobra"
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		newPs(), newStatus(), newLogs(), newEvents(), newStats(), newSend(), newAttach(), newExec(),
-		newStart(), newStop(), newRestart(), newScale(), newSignal(),
+		newStart(), newStop(), newRestart(), newRunNow(), newScale(), newSignal(),
 		newAdd(), newUpdate(), newRemove(), newGroups(), newGraph(), newRollout(), newKeys(), newWebhooks(), newForwards(),
 	}
 }

@@ -31,10 +31,15 @@ func systemdUnits(templates []gaffer.Template) []unit {
 			}
 			sockets.usedBy(&t, name+".service")
 			units = append(units, unit{name + ".service", serviceUnit(&t, slot, sockets)})
+			if t.Schedule != nil {
+				units = append(units, unit{name + ".timer", timerUnit(&t, slot)})
+			}
 			switch {
 			case t.Start != nil && !*t.Start:
 			case t.OnDemand && count == 1: // a socket starts one service
 				names = append(names, strings.Fields(sockets.of(&t))...)
+			case t.Schedule != nil:
+				names = append(names, name+".timer")
 			default:
 				names = append(names, name+".service")
 			}
@@ -77,15 +82,29 @@ func serviceUnit(t *gaffer.Template, slot int, sockets *exportedSockets) string 
 	}
 	limitLines(t, line)
 	exportHooks(t, line)
-	line("Restart", "always")
-	line("RestartSec", restartDelay(t).String())
+	switch {
+	case t.Schedule != nil || t.Restart == gaffer.RestartNever:
+		line("Restart", "no")
+	case t.Restart == gaffer.RestartOnFailure:
+		line("Restart", "on-failure")
+		line("RestartSec", restartDelay(t).String())
+	default:
+		line("Restart", "always")
+		line("RestartSec", restartDelay(t).String())
+	}
+	if t.MaxRuntime > 0 {
+		line("RuntimeMaxSec", t.MaxRuntime.String())
+	}
+	line("SuccessExitStatus", strings.Trim(fmt.Sprint(t.SuccessExitCodes), "[]"))
 	if t.StopSignal != 0 {
 		line("KillSignal", t.StopSignal.String())
 	}
 	exportKillMode(t, line)
 	line("TimeoutStopSec", seconds(gracefulTimeout(t)))
-	b.WriteString("\n[Install]\n")
-	line("WantedBy", systemdTarget)
+	if t.Schedule == nil {
+		b.WriteString("\n[Install]\n")
+		line("WantedBy", systemdTarget)
+	}
 	return b.String()
 }
 

@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -66,6 +67,20 @@ func TestUnitsProtectWhatSystemdWouldReplace(t *testing.T) {
 	} {
 		if got := execStart(&c.template); got != c.want {
 			t.Errorf("%q: got %s, want %s", c.template.Cmd, got, c.want)
+		}
+	}
+	timed := systemdUnits([]gaffer.Template{{
+		Name: "report", Cmd: "report", MaxRuntime: gaffer.Duration(time.Hour), SuccessExitCodes: []int{0, 3},
+		Schedule: &gaffer.Schedule{Cron: "0 3 * * mon", Timezone: "Europe/Paris", Jitter: gaffer.Duration(time.Minute)},
+	}})
+	if len(timed) != 3 || timed[1].name != "report.timer" || !strings.Contains(timed[2].text, "Wants=report.timer\n") {
+		t.Errorf("units %+v", timed)
+	}
+	for i, want := range []string{
+		"Restart=no\nRuntimeMaxSec=1h0m0s\nSuccessExitStatus=0 3\n", "OnCalendar=Mon *-*-* 03:00:00 Europe/Paris\nPersistent=true\nRandomizedDelaySec=1m0s\n",
+	} {
+		if !strings.Contains(timed[i].text, want) {
+			t.Errorf("%s:\n%s\nwant %q", timed[i].name, timed[i].text, want)
 		}
 	}
 	units := systemdUnits([]gaffer.Template{{Name: "jobs:mail", Cmd: "mail", NumProcesses: new(2), Port: 80, Env: map[string]string{"A": "b c%"}}})

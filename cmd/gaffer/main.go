@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	_ "time/tzdata" // for systems without time zones
 
 	"github.com/spf13/cobra"
 

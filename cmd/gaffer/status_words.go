@@ -29,6 +29,9 @@ func (r *report) inWords(now time.Time) (state, meaning string) {
 	case gaffer.InFlapping:
 		return "is flapping", ": it crashes too often, so it pauses; tried again " + in(now, nextTry(st))
 	case gaffer.Failed:
+		if st.Armed {
+			return "has failed", ": " + r.cause()
+		}
 		if st.Active == "active" {
 			return "has failed", ": it is not started again by itself; " + start + " tries again"
 		}
@@ -36,6 +39,9 @@ func (r *report) inWords(now time.Time) (state, meaning string) {
 	case gaffer.Done:
 		return "is done", ": it has ended as it should; " + start + " runs it again"
 	case gaffer.Waiting:
+		if st.Armed {
+			return "is waiting for its time", ""
+		}
 		return "is waiting", ""
 	case gaffer.Unhealthy:
 		return "is unhealthy", ": it runs, but does not answer its health probe as it should"
@@ -52,7 +58,7 @@ func (r *report) inWords(now time.Time) (state, meaning string) {
 func (r *report) facts(s *screen) facts {
 	st := r.status
 	var f facts
-	if reason := r.reason(); reason != r.exitReason() && st.State != gaffer.InBackoff {
+	if reason := r.reason(); reason != r.exitReason() && st.State != gaffer.InBackoff && !st.Armed {
 		f.add("reason", reason)
 	}
 	if since := r.since(); !since.IsZero() {
@@ -60,6 +66,9 @@ func (r *report) facts(s *screen) facts {
 	}
 	if st.MaxProcesses > 0 || st.Running > 0 {
 		f.add("processes", fmt.Sprintf("%d of %d running", st.Running, st.MaxProcesses))
+	}
+	if !st.NextRun.IsZero() {
+		f.add("next run", fmt.Sprintf("%s, %s", clock(s.now, st.NextRun), in(s.now, st.NextRun)))
 	}
 	if st.Restarts > 0 {
 		f.add("restarts", fmt.Sprint(st.Restarts))
@@ -82,6 +91,7 @@ func (r *report) facts(s *screen) facts {
 	f.add("limits", holds)
 	f.add("not limited", missing)
 	f.add("defined", r.defined())
+	f.add("schedule", scheduleOf(t.Schedule))
 	if !t.Detach {
 		f.add("stopped", byFamily[r.family])
 	}

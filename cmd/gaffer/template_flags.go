@@ -61,6 +61,9 @@ func (f *templateFlags) add(cmd *cobra.Command) {
 		f.change(func(t *gaffer.Template) { t.GracefulTimeout = &d })
 		return d.UnmarshalText([]byte(s))
 	})
+	flags.Func("schedule", "when it is run, a `table` as cron=EXPRESSION or every=TIME, with timezone=Europe/Paris,overlap=skip,catch_up=one,catch_up_within=TIME,jitter=TIME,retries=0,retry_delay=10s, or off", func(s string) error {
+		return setTable(f, s, func(t *gaffer.Template) **gaffer.Schedule { return &t.Schedule }, nil)
+	})
 	f.addSupervision(cmd)
 	f.addDependencies(cmd)
 	f.addStopping(cmd)
@@ -227,7 +230,7 @@ func (f *templateFlags) unset(field string) error {
 var fieldNames = []string{
 	"args", "env", "env_files", "os_env", "cwd", "uid", "gid", "shell", "detach", "numprocesses", "priority", "start",
 	"flapping", "backoff", "logs", "redirect_output", "redirect_input", "pty", "custom_streams", "sockets", "graceful_timeout", "stop_signal", "port",
-	"restart", "success_exit_codes", "max_runtime", "depends_on", "on_loss", "rollout", "ready", "health", "fdstore", "on_demand", "idle_timeout",
+	"restart", "success_exit_codes", "max_runtime", "schedule", "depends_on", "on_loss", "rollout", "ready", "health", "fdstore", "on_demand", "idle_timeout",
 	"limits", "nice", "ioprio", "cpu_affinity", "umask", "oom_score_adj", "max_memory", "sandbox",
 	"watch", "scale", "exit_with",
 	"stop_command", "stop_sequence", "kill_mode", "hooks",
@@ -286,12 +289,18 @@ func setTable[T any](f *templateFlags, s string, table func(*gaffer.Template) **
 // false what they are.
 func tableJSON(s string) ([]byte, error) {
 	fields := map[string]any{}
+	last := ""
 	for part := range strings.SplitSeq(s, ",") {
 		name, value, found := strings.Cut(part, "=")
+		if !found && last == "cron" { // it has commas of its own
+			fields[last] = fmt.Sprint(fields[last], ",", part)
+			continue
+		}
 		name = strings.ReplaceAll(strings.TrimSpace(name), "-", "_")
 		if !found || name == "" || value == "" {
 			return nil, fmt.Errorf("%s: want NAME=VALUE,…, on or off", part)
 		}
+		last = name
 		switch _, err := strconv.ParseFloat(value, 64); {
 		case err == nil:
 			fields[name] = json.Number(value)

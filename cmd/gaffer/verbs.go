@@ -220,7 +220,7 @@ func outcomeReason(st gaffer.Status) string {
 
 // truth is the exit status that says how a template is.
 func truth(st gaffer.Status) int {
-	if st.Armed {
+	if st.Armed && st.State != gaffer.Failed {
 		return exitOK
 	}
 	return truthOf(st.State)

@@ -57,6 +57,10 @@ func (n *narrator) tell(e gaffer.Event) (sentence, bool) {
 		return sentence{e.Name + " crashes too often: " + e.Message, red}, true
 	case gaffer.KindFail:
 		return sentence{e.Name + " has failed: " + e.Message, red}, true
+	case gaffer.KindRun:
+		return sentence{e.Name + " is run" + behind(", ", e.Message), 0}, true
+	case gaffer.KindSkip:
+		return sentence{e.Name + " is not run: " + e.Message, red}, true
 	case gaffer.KindUpdate:
 		return sentence{e.Name + " was changed" + behind(": ", e.Message), 0}, true
 	case gaffer.KindRestart:

@@ -23,7 +23,7 @@ const searchYears = 45
 
 var (
 	fieldNames = [...]string{"minute", "hour", "day of the month", "month", "day of the week"}
-	parser     = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.Extended).
+	parser     = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.Extended).
 			WithMaxSearchYears(searchYears)
 )
 
@@ -89,8 +89,10 @@ func checkField(i int, field string) error {
 	}
 	all := [...]string{"*", "*", "*", "*", "*"}
 	all[i] = field
-	_, err := parser.Parse(strings.Join(all[:], " "))
-	return err
+	if _, err := parser.Parse(strings.Join(all[:], " ")); err != nil {
+		return errors.New(strings.TrimSuffix(err.Error(), fmt.Sprintf(": %q", field)))
+	}
+	return nil
 }
 
 // Next is the first time after t, in the zone of t, zero if there is none.

@@ -23,9 +23,9 @@ const (
 	Most = 100
 	// OnTime is how late a run may be that was not missed.
 	OnTime = time.Minute
-	// farBack is how far a clock is set back by whoever corrects it. One that is set back
+	// FarBack is how far a clock is set back by whoever corrects it. One that is set back
 	// further has been wrong, and what was done by it counts no more.
-	farBack = 3 * time.Hour
+	FarBack = 3 * time.Hour
 )
 
 // Rule says when runs are due.
@@ -99,7 +99,7 @@ func (p *Plan) shake(due time.Time) {
 // turn notices that the clock was set far back, or is right again after that.
 func (p *Plan) turn(now time.Time) {
 	switch {
-	case now.Before(p.last.Add(-farBack)):
+	case now.Before(p.last.Add(-FarBack)):
 		if p.last.After(p.high) {
 			p.high = p.last
 		}

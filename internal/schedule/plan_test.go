@@ -223,7 +223,7 @@ func TestRandomClocks(t *testing.T) {
 			case 0:
 				c.set(d) // by NTP, or after a suspension
 			case 1:
-				c.set(-min(d, c.Wall.Sub(high)+farBack-time.Second))
+				c.set(-min(d, c.Wall.Sub(high)+FarBack-time.Second))
 			case 2:
 				c.pass(d % time.Minute)
 			default: // as a timer does: until the next is due
