@@ -258,7 +258,8 @@ func TestAStopEndsARollout(t *testing.T) {
 		w.wantState("web", Stopped, 0)
 		w.after(time.Second)
 		select {
-		case <-done:
+		case err := <-done:
+			w.ok(err)
 		default:
 			t.Error("the restart goes on")
 		}
