@@ -256,11 +256,14 @@ func (m *Manager) kept(id uint64) {
 	}
 }
 
+var _ proc.Notified = adopted{}
+
 // adopted is the handler of a process that runs already.
 type adopted struct{ p *process }
 
 func (a adopted) Started(os proc.Process)        { a.p.os = os }
 func (a adopted) Output(stream int, data []byte) { a.p.Output(stream, data) }
+func (a adopted) Notified(m proc.Message)        { a.p.Notified(m) }
 func (a adopted) Exited(e proc.Exit)             { a.p.Exited(e) }
 
 // stranger is the handler of a process that nobody knows anything of: it is ended.

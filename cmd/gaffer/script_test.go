@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) {
 	// What others could write is refused when the tests run as root.
 	syscall.Umask(0o022)
-	testscript.Main(m, map[string]func(){"gaffer": main, "reaper": reaper, "listener": listener, "ask": ask})
+	testscript.Main(m, map[string]func(){"gaffer": main, "reaper": reaper, "listener": listener, "ask": ask, "notify": notify})
 }
 
 // TestScripts runs the scripts of testdata/script. In them, gaffer is this

@@ -87,8 +87,8 @@ const (
 	Stderr = 2
 	Custom = 3 // the first custom stream; the next ones follow
 
-	Notify    = 1024 // where it tells of itself
-	ReadyPipe = 1025 // Spec.ReadyFD
+	Notify    = 250 // where it tells of itself; streams are told in a byte
+	ReadyPipe = 251 // Spec.ReadyFD
 )
 
 // How what a process starts is known to be its own.
