@@ -73,10 +73,15 @@ func (s *slot) releaseFiles() {
 
 // release closes what was kept for slots that nobody fills any more.
 func (k *keeper) release() {
+	if !k.storing {
+		return
+	}
+	k.storing = false
 	for i, s := range k.slots {
 		if len(s.stored) > 0 && (i >= k.size() && len(s.processes()) == 0 || k.recipe.FDStore == 0) {
 			s.releaseFiles()
 		}
+		k.storing = k.storing || len(s.stored) > 0
 	}
 }
 

@@ -48,6 +48,7 @@ type keeper struct {
 	binding    int            // how often that is yet to be made so
 	detaching  int            // detached processes that are being started
 	asides     int            // hooks that are run and that nothing waits for
+	storing    bool           // descriptors are kept for slots
 	ended      bool           // removed, and nothing is left of it
 
 	guarded bool        // its memory is looked at

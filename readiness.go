@@ -316,7 +316,9 @@ func (k *keeper) notified(p *process, vars map[string]string, files []*os.File) 
 		}
 		return
 	}
-	k.slots[p.slot-1].keepFiles(files, vars, k.recipe.FDStore)
+	s := k.slots[p.slot-1]
+	s.keepFiles(files, vars, k.recipe.FDStore)
+	k.storing = k.storing || len(s.stored) > 0
 	if text, ok := vars["STATUS"]; ok {
 		p.status = brief(text)
 	}
