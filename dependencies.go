@@ -357,7 +357,7 @@ func (k *keeper) weigh(lost, why string) {
 		g.lost, g.again = false, time.Time{}
 		g.losses++
 		k.publish(Event{Kind: KindRestart, Message: g.whose + " was lost, and is there again"})
-		k.replaceSlots(StopFirst)
+		k.replaceRunning()
 	}
 }
 
@@ -372,11 +372,29 @@ func (g *gate) patience() time.Duration {
 	return wait
 }
 
+// replaceRunning has all processes replaced that there are; what is done is left so.
+func (k *keeper) replaceRunning() {
+	rests := make([]rest, len(k.slots))
+	for i, s := range k.slots {
+		rests[i] = s.rest
+	}
+	if k.recipe.Rollout != nil && k.live > 0 {
+		k.roll(nil, k.previous)
+	} else {
+		k.replaceSlots(StopFirst)
+	}
+	for i, s := range k.slots {
+		if rests[i] == restDone {
+			s.rest = restDone
+		}
+	}
+}
+
 // dismiss tells all processes to stop until the gate opens again.
 func (k *keeper) dismiss(why string) {
-	k.restarting = nil
+	k.superseded(why)
 	for i := len(k.slots) - 1; i >= 0; i-- {
-		k.slots[i].forget()
+		k.slots[i].forgive()
 		for _, p := range k.slots[i].processes() {
 			k.leave(p, KindStopPID, why)
 		}
@@ -420,6 +438,7 @@ func (m *Manager) withDependencies(found []*keeper) (needed []*keeper) {
 // checkDependencies says what is wrong with what a template depends on, as templates are
 // now.
 func (m *Manager) checkDependencies(ctx context.Context, t *Template) error {
+	ctx = context.WithoutCancel(ctx) // who does not wait for the answer has asked all the same
 	if len(t.DependsOn) == 0 && len(m.graph.needed(t.Name)) == 0 {
 		return nil
 	}
@@ -436,8 +455,12 @@ func (m *Manager) checkDependencies(ctx context.Context, t *Template) error {
 	for i := range all {
 		byName[all[i].Name] = &all[i]
 	}
-	if err := t.checkDependencies(byName); err != nil {
-		return named(t.Name, err)
+	for _, name := range append([]string{t.Name}, m.graph.needed(t.Name)...) {
+		if of := byName[name]; of != nil {
+			if err := of.checkDependencies(byName); err != nil {
+				return named(name, err)
+			}
+		}
 	}
 	if path := cycle(all[:1], byName); path != nil {
 		return cycleError(path)

@@ -107,9 +107,14 @@ func (t *Template) checkDependencies(byName map[string]*Template) error {
 				f.add(field, "%s has no table health that says whether it is; want started, or that table", name)
 			}
 		case DependsDone, DependsFinished:
-			if on.restartPolicy() == RestartAlways {
+			if on.OnDemand {
+				f.add(field, "%s is started on demand: it is never done; want started", name)
+			} else if on.Schedule == nil && on.restartPolicy() == RestartAlways {
 				f.add(field, "%s is never done: its restart is always; want started, or on-failure or never there", name)
 			}
+		}
+		if c := t.DependsOn[name]; on.Schedule != nil && c.lossable() {
+			f.add(field, "%s has a schedule and seldom runs; want done or done-successfully", name)
 		}
 		if on.Detach {
 			f.add(field, "%s is detached: nobody knows how it is", name)

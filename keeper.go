@@ -174,6 +174,9 @@ func (k *keeper) restart() {
 		s := k.slots[i]
 		p := s.current
 		switch {
+		case s.old != nil && p != nil && p.runs() && !s.old.leaving():
+			k.leave(s.old, KindReap, "restarted") // it was left by something that is over
+			return
 		case s.old != nil, p == nil && !k.waits(s), p != nil && !p.runs():
 			return // on its way
 		case p == nil || p.id > r.before:
@@ -354,7 +357,7 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 		k.publishIn(s, p, event)
 		k.bury(s, p, exit, false, false)
 		return
-	case k.rolloutOf(p) != nil:
+	case k.rolloutOf(p) != nil && !k.doneBy(p, exit):
 		k.rolloutFailed(fmt.Sprintf("%s: %s", p.name(), p.whyFailed(exit)))
 		if s.old != nil && !s.old.leaving() { // it goes on
 			k.publishIn(s, p, Event{Kind: KindExit, Exit: exit})

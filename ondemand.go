@@ -58,6 +58,9 @@ func (t *Template) validateOnDemand(f *faults) {
 	if len(t.Sockets) == 0 {
 		f.add("on_demand", "there is nothing to connect to: name sockets")
 	}
+	if t.wanted() == 0 {
+		f.add("on_demand", "with numprocesses = 0 nobody would answer who connects")
+	}
 	if t.IdleTimeout == nil {
 		return
 	}

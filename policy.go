@@ -102,6 +102,12 @@ func (k *keeper) reconsider() {
 	}
 }
 
+// doneBy says that a process has ended as it should, and by its template's policy none is
+// to follow.
+func (k *keeper) doneBy(p *process, exit *Exit) bool {
+	return p.recipe.restartPolicy() != RestartAlways && p.fault == faultless && p.recipe.succeeded(exit)
+}
+
 // rests leaves the slot of a process empty that has ended and by the template's policy
 // is not followed by another one. It says whether that is so.
 func (k *keeper) rests(s *slot, p *process, exit *Exit) bool {

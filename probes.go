@@ -167,6 +167,9 @@ func (r *Ready) validate(f *faults, t *Template) {
 	if r.Timeout != nil && *r.Timeout <= 0 {
 		f.add("ready.timeout", "%s: must be more than 0", *r.Timeout)
 	}
+	if t.MaxRuntime != 0 && time.Duration(t.MaxRuntime) <= r.timeout() {
+		f.add("max_runtime", "%s: not more than ready.timeout, %s: it might never be ready", t.MaxRuntime, r.timeout())
+	}
 	if r.Interval != 0 && time.Duration(r.Interval) < leastProbePause {
 		f.add("ready.interval", "%s: want at least %s", r.Interval, leastProbePause)
 	}

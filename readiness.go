@@ -86,8 +86,8 @@ func (k *keeper) askUntilReady(ctx context.Context, p *process, how *Ready) {
 		case err == nil:
 			k.box.hand(func() { k.becameReady(p, how.probes().String()) })
 			return
-		case brief(err.Error()) != said:
-			said = brief(err.Error())
+		case saysOf(how.probes(), err) != said:
+			said = saysOf(how.probes(), err)
 			text := said
 			k.box.hand(func() { p.said = text })
 		}
@@ -122,6 +122,14 @@ func (k *keeper) awaitLine(ctx context.Context, p *process, pattern string) {
 		k.box.hand(func() { k.becameReady(p, "wrote: "+brief(string(line.Data))) })
 		return
 	}
+}
+
+// saysOf is what a probe said that has failed. A command's exit status is nobody else's.
+func saysOf(how probes, err error) string {
+	if how.exec != "" {
+		return brief(how.exec + ": " + err.Error())
+	}
+	return brief(err.Error())
 }
 
 // brief is a text that was said, as it can be shown in a line.
@@ -178,6 +186,7 @@ func (k *keeper) tooLate(p *process) {
 // attend begins to look after the health of a process that is ready.
 func (k *keeper) attend(p *process) {
 	h := p.recipe.Health
+	p.every = 0
 	if h == nil || p.state != Running {
 		return
 	}
@@ -221,7 +230,7 @@ func (k *keeper) probed(p *process, rule Health, err error) {
 		}
 		return
 	}
-	p.passes, p.said = 0, brief(err.Error())
+	p.passes, p.said = 0, saysOf(rule.probes(), err)
 	if p.exempts && time.Since(p.readyAt) < time.Duration(rule.StartPeriod) {
 		return
 	}
@@ -348,6 +357,13 @@ func (k *keeper) notified(p *process, vars map[string]string, files []*os.File) 
 		p.ready = false
 		p.unwatch()
 		k.publishOf(p, KindUnready, "it says that it is stopping")
+		p.limit = time.AfterFunc(k.recipe.grace(), func() {
+			k.box.hand(func() {
+				if k.has(p) && !p.ready {
+					k.leave(p, KindStopPID, "it said that it is stopping, and does not end")
+				}
+			})
+		})
 	}
 }
 

@@ -56,7 +56,7 @@ func (k *keeper) begin() {
 	k.intent, k.reason, k.gaveUp = up, "", ""
 	k.flaps, k.pauseUntil, k.resumedAt = flapping{}, time.Time{}, time.Time{}
 	if !kept {
-		k.gate = gate{}
+		k.gate = gate{passed: k.gate.passed && k.live > 0}
 		for _, s := range k.slots {
 			s.forget()
 		}
@@ -95,7 +95,8 @@ func (k *keeper) stop(why string) outcome {
 	if k.intent == fresh || k.intent == up {
 		k.publish(Event{Kind: KindStop})
 	}
-	k.intent, k.why, k.restarting = down, why, nil
+	k.superseded(why)
+	k.intent, k.why = down, why
 	k.pauseUntil, k.reason = time.Time{}, ""
 	without := k.without(before)
 	return outcome{until: func() bool { return without() && k.binding == 0 }}
@@ -112,7 +113,8 @@ func (k *keeper) remove() outcome {
 	if !k.removing && k.intent == up {
 		k.publish(Event{Kind: KindStop})
 	}
-	k.removing, k.intent, k.why, k.restarting = true, down, "removed", nil
+	k.superseded("removed")
+	k.removing, k.intent, k.why = true, down, "removed"
 	return outcome{until: func() bool { return k.ended }}
 }
 
@@ -144,6 +146,7 @@ func (k *keeper) restartAll(how RestartMode, exact bool, why string) (outcome, e
 
 // replaceSlots has all processes replaced, slot after slot.
 func (k *keeper) replaceSlots(how RestartMode) *restarting {
+	k.superseded("something else was asked for")
 	r := &restarting{before: k.m.lastID(), how: how}
 	k.restarting = r
 	k.flaps, k.pauseUntil = flapping{}, time.Time{}
@@ -207,11 +210,11 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 		return outcome{}, err
 	}
 	same := !was.replaces(r)
-	before := k.previous
+	good, before := k.lastGood()
 	event := Event{Kind: KindUpdate}
 	k.setRecipe(r)
 	k.reschedule(was, &event)
-	k.previous, k.count = was, count
+	k.previous, k.count = good, count
 	if was.OnDemand != r.OnDemand && k.intent == up {
 		k.settleDown()
 	}
@@ -230,7 +233,7 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 		k.replaceAll("updated")
 		return k.detach(), nil
 	case r.Rollout != nil && k.intent == up && k.live > 0 && !was.Detach && was.Schedule == nil:
-		return k.follow(k.roll(was, before)), nil
+		return k.follow(k.roll(good, before)), nil
 	}
 	last := k.m.lastID()
 	k.replaceAll("updated")
@@ -282,7 +285,7 @@ func (k *keeper) detaches() (is bool) {
 
 // replaceAll tells all processes to stop, whose slots are then filled anew.
 func (k *keeper) replaceAll(why string) {
-	k.restarting = nil
+	k.superseded("something else was asked for")
 	for i := len(k.slots) - 1; i >= 0; i-- {
 		k.slots[i].forget()
 		for _, p := range k.slots[i].processes() {
@@ -310,15 +313,15 @@ func (k *keeper) settled() bool {
 	if k.idle() {
 		return true
 	}
-	if !k.gate.passed && k.size() > 0 {
-		return k.gate.stuck && k.live == 0
+	if !k.gate.passed && k.size() > 0 && k.live == 0 {
+		return k.gate.stuck
 	}
 	for n := 1; n <= k.size(); n++ {
 		if n > len(k.slots) {
 			return false
 		}
 		s := k.slots[n-1]
-		if s.current == nil && !k.waits(s) || s.current != nil && !s.current.runs() {
+		if s.current == nil && !k.waits(s) && k.gate.passed || s.current != nil && !s.current.runs() {
 			return false
 		}
 	}

@@ -133,10 +133,39 @@ func (r *restarting) outdated(k *keeper, p *process) bool {
 func (k *keeper) roll(good, previous *recipe) *restarting {
 	rule := k.recipe.Rollout.rule()
 	r := k.replaceSlots(Overlap)
+	for _, s := range k.slots { // what an earlier rollout was about to put in the place of one that serves
+		if p := s.current; s.old != nil && !s.old.leaving() && p != nil && !p.runs() {
+			k.leave(p, KindReap, "replaced")
+		}
+	}
 	r.roll = &rolling{rolloutRule: rule, good: good, previous: previous, until: time.Now().Add(rule.timeout)}
 	k.rollout = &RolloutStatus{State: RolloutRolling, Since: time.Now()}
 	k.publish(Event{Kind: KindRollout, Message: "begun"})
 	return r
+}
+
+// lastGood is the recipe to go back to if another one comes now, and the one before that:
+// a recipe whose rollout is not done was never good.
+func (k *keeper) lastGood() (good, before *recipe) {
+	if r := k.restarting; r != nil && r.roll != nil && !r.roll.back && r.roll.good != nil {
+		return r.roll.good, r.roll.previous
+	}
+	return k.recipe, k.previous
+}
+
+// superseded ends a restart because something else was asked for before it was done.
+func (k *keeper) superseded(by string) {
+	r := k.restarting
+	if r == nil {
+		return
+	}
+	k.restarting = nil
+	if r.roll == nil || r.roll.back {
+		return
+	}
+	r.err = fmt.Errorf("rollout: %s before it was done", by)
+	k.rollout = &RolloutStatus{State: RolloutFailed, Since: time.Now(), Reason: by + " before it was done"}
+	k.publish(Event{Kind: KindRollout, Message: "given up: " + k.rollout.Reason})
 }
 
 // goOn replaces as many processes as may be replaced just now. It says whether all are.
@@ -175,6 +204,8 @@ func (k *keeper) goOn(r *restarting, now time.Time) (done bool) {
 			continue
 		}
 		switch {
+		case s.rest == restDone: // the new one has done what it should already
+			k.leave(p, KindReap, "replaced")
 		case !p.runs() && missing > 0: // it is missing already
 			k.leave(p, KindReap, "replaced")
 		case missing < roll.unavailable && roll.surge <= surge:

@@ -259,7 +259,12 @@ func TestAStopEndsARollout(t *testing.T) {
 		w.after(time.Second)
 		select {
 		case err := <-done:
-			w.ok(err)
+			if err == nil || err.Error() != "rollout: stopped before it was done" {
+				t.Errorf("error %v", err)
+			}
+			if st := w.status("web").Rollout; st.State != RolloutFailed {
+				t.Errorf("rollout %+v", st)
+			}
 		default:
 			t.Error("the restart goes on")
 		}

@@ -352,7 +352,26 @@ func (m *Manager) RunNow(ctx context.Context, target Target) error {
 	if err != nil {
 		return err
 	}
-	return m.inOrder(ctx, found, (*keeper).runNow)
+	needed := m.withDependencies(found)
+	return m.inOrder(ctx, append(needed, found...), func(k *keeper) (outcome, error) {
+		if slices.Contains(needed, k) {
+			return k.startIfDown()
+		}
+		return k.runNow()
+	})
+}
+
+// inVain says that the template waits for what will not come.
+func (k *keeper) inVain() bool {
+	return !k.gate.passed && k.gate.stuck && k.live == 0 && k.size() > 0
+}
+
+// whyInVain is that as an error.
+func (k *keeper) whyInVain() error {
+	if !k.inVain() {
+		return nil
+	}
+	return conflictf("template %s: it waits: %s", k.name, k.gate.why)
 }
 
 func (k *keeper) runNow() (outcome, error) {
@@ -360,6 +379,8 @@ func (k *keeper) runNow() (outcome, error) {
 		return outcome{}, err
 	}
 	switch {
+	case k.recipe.OnDemand:
+		return outcome{}, conflictf("template %s: it is started on demand, by a connection", k.name)
 	case k.recipe.Detach:
 		return outcome{}, conflictf("template %s: it is detached; start runs it again", k.name)
 	case k.agenda != nil:
@@ -372,7 +393,10 @@ func (k *keeper) runNow() (outcome, error) {
 		return outcome{}, conflictf("template %s: it runs already", k.name)
 	}
 	k.begin()
-	return outcome{until: func() bool { return k.size() == 0 || k.atRest() }}, nil
+	return outcome{
+		until: func() bool { return k.size() == 0 || k.atRest() || k.inVain() },
+		err:   k.whyInVain,
+	}, nil
 }
 
 // atRest says that each slot is left empty, because its process has ended.
@@ -399,7 +423,15 @@ func (k *keeper) runScheduled() (outcome, error) {
 	}
 	r := &run{why: "asked for"}
 	k.arrange(r)
-	return outcome{until: func() bool { return r.over }, err: func() error { return r.err }}, nil
+	return outcome{
+		until: func() bool { return r.over || k.inVain() },
+		err: func() error {
+			if r.over {
+				return r.err
+			}
+			return k.whyInVain()
+		},
+	}, nil
 }
 
 // replaces says whether an update replaces the processes that run. A run that is under

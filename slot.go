@@ -42,6 +42,15 @@ func (s *slot) forget() {
 	s.crashes, s.crashed, s.retryAt, s.rest, s.reason = 0, false, time.Time{}, restless, ""
 }
 
+// forgive is forget, but what has done what it should stays so.
+func (s *slot) forgive() {
+	was := s.rest
+	s.forget()
+	if was == restDone {
+		s.rest = was
+	}
+}
+
 // status is the slot as others see it. paused says that the template flaps.
 func (s *slot) status(paused State) Process {
 	st := Process{Slot: s.n, Restarts: s.restarts, LastExit: s.lastExit}

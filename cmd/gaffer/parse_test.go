@@ -160,7 +160,7 @@ func TestEachFieldCanBeUnset(t *testing.T) {
 		"--env-file", "/a", "--os-env=false", "--uid", "0", "--gid", "0", "--shell", "--start=false", "-c", "2", "--priority", "1", "--flapping", "on",
 		"--backoff", "on", "--redirect-output", "a", "--custom-streams", "b", "--graceful-timeout", "1s", "--stop-signal", "hup", "--port", "80",
 		"--redirect-input", "--detach", "--cwd", "/", "--logs", "max_files=3", "--restart", "never", "--success-exit-codes", "0,3", "--max-runtime", "1h",
-		"--depends-on", "db=ready", "--on-loss", "stop", "--rollout", "max_surge=2", "--ready", "tcp=a:1", "--health", "tcp=a:1", "--fdstore", "3", "--watch", "debounce=1s", "--scale", "max=3,cpu=70", "--exit-with",
+		"--depends-on", "db=ready", "--on-loss", "stop", "--rollout", "max_surge=2", "--ready", "tcp=a:1", "--health", "tcp=a:1", "--fdstore", "3", "--watch", "debounce=1s", "--scale", "max=3,cpu=70", "--exit-with", "--pty", "--schedule", "every=1h",
 		"--limits", "nofile=100", "--nice", "5", "--ioprio", "idle", "--cpu-affinity", "0",
 		"--umask", "027", "--oom-score-adj", "1", "--max-memory", "1GiB", "--sandbox", "private_tmp=true", "--socket", "web=:80", "--on-demand", "--idle-timeout", "1m",
 		"--hook", "on_exit=a", "--stop-command", "a", "--stop-sequence", "QUIT=1s,15=2", "--kill-mode", "process")
