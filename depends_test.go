@@ -454,3 +454,50 @@ func TestTwoThousandStartInOnePass(t *testing.T) {
 		}
 	})
 }
+
+// Who does not wait for an answer has asked all the same, and in the right order.
+func TestWhoDoesNotWaitHasAsked(t *testing.T) {
+	inWorld(t, func(w *world) {
+		hurried, cancel := context.WithCancel(w.ctx())
+		cancel()
+		w.add("db", "slow 1s")
+		w.is(w.Add(hurried, template("web", "slow 3s", dependsOn("db=started"))), context.Canceled)
+		synctest.Wait()
+		w.wantState("web", Running, 1)
+		w.is(w.Update(hurried, template("db", "slow 1s", version(2))), context.Canceled)
+		w.after(5 * time.Second)
+		w.happened()
+		w.is(w.Stop(hurried, All), context.Canceled)
+		w.after(10 * time.Second)
+		w.wantEvents("stop web", "stop_pid web.1", "exit web.1", "stop db", "stop_pid db.1", "exit db.1")
+	})
+}
+
+func TestAStartOfWhatRunsDoesNotWaitForWhatItHasLost(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.add("db", "run")
+		w.add("web", "run", dependsOn("db=started"))
+		w.ok(w.Update(w.ctx(), template("db", "broken")))
+		w.after(time.Second)
+		w.ok(w.Start(w.ctx(), "web"))
+		w.wantState("web", Running, 1)
+	})
+}
+
+func TestWhatIsDoneIsNotRunAgainByALoss(t *testing.T) {
+	for _, action := range []LossAction{LossRestart, LossStop} {
+		inWorld(t, func(w *world) {
+			w.add("db", "run")
+			w.add("job", "exit 1s 0", restarts(RestartNever), dependsOn("db=started"), onLoss(action))
+			w.after(2 * time.Second)
+			w.happened()
+			w.ok(w.Stop(w.ctx(), "db"))
+			w.ok(w.Start(w.ctx(), "db"))
+			w.after(10 * time.Minute)
+			w.wantState("job", Done, 0)
+			if slices.Contains(w.happened(), "spawn job.1") {
+				t.Errorf("%s: it was run again", action)
+			}
+		})
+	}
+}

@@ -269,6 +269,7 @@ func (k *keeper) prepare(p *process) {
 			return
 		}
 		p.log.End()
+		p.closeStored()
 		k.launchFailed(p, err)
 	})
 }

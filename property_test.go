@@ -19,7 +19,7 @@ import (
 // twice, no two processes are in one slot, and nothing is left after Run.
 func TestRandomOperations(t *testing.T) {
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set("3000"); err != nil {
+		if err := f.Value.Set(sequences(3000)); err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = f.Value.Set(f.DefValue) }()

@@ -228,8 +228,24 @@ func (m *Manager) askInOrder(ctx context.Context, keepers []*keeper, f func(*kee
 // inReverse asks keepers in the reverse of the order of start, and each after those that
 // depend on it.
 func (m *Manager) inReverse(ctx context.Context, keepers []*keeper, f func(*keeper) (outcome, error)) error {
+	levels := m.levels(keepers, true)
+	if len(levels) < 2 || ctx.Done() == nil {
+		return m.inTurn(ctx, levels, f)
+	}
+	done := make(chan error, 1)
+	go func() { done <- m.inTurn(context.WithoutCancel(ctx), levels, f) }() // the order is kept also for who does not wait
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// inTurn asks one level after the other, the last one first, and waits for each.
+func (m *Manager) inTurn(ctx context.Context, levels [][]*keeper, f func(*keeper) (outcome, error)) error {
 	var errs []error
-	for _, level := range slices.Backward(m.levels(keepers, true)) {
+	for _, level := range slices.Backward(levels) {
 		slices.Reverse(level)
 		list, err := askAll(ctx, level, f)
 		errs = append(errs, err, waitForAll(ctx, list))

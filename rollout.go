@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -124,8 +125,8 @@ func (r *restarting) outdated(k *keeper, p *process) bool {
 	if p.id > r.before {
 		return false
 	}
-	// On the way back, what was not touched yet is good.
-	return r.roll == nil || !r.roll.back || !p.recipe.sameProcess(k.recipe)
+	// On the way back, and to another template, what is as it should be already is good.
+	return r.roll == nil || !r.roll.back && r.roll.good == nil || !p.recipe.sameProcess(k.recipe)
 }
 
 // roll begins a rollout. good is the recipe that the template had, if another one is to
@@ -140,7 +141,7 @@ func (k *keeper) roll(good, previous *recipe) *restarting {
 	}
 	r.roll = &rolling{rolloutRule: rule, good: good, previous: previous, until: time.Now().Add(rule.timeout)}
 	k.rollout = &RolloutStatus{State: RolloutRolling, Since: time.Now()}
-	k.publish(Event{Kind: KindRollout, Message: "begun"})
+	k.publish(Event{Kind: KindRollout, Message: rolloutBegun})
 	return r
 }
 
@@ -165,7 +166,7 @@ func (k *keeper) superseded(by string) {
 	}
 	r.err = fmt.Errorf("rollout: %s before it was done", by)
 	k.rollout = &RolloutStatus{State: RolloutFailed, Since: time.Now(), Reason: by + " before it was done"}
-	k.publish(Event{Kind: KindRollout, Message: "given up: " + k.rollout.Reason})
+	k.publish(Event{Kind: KindRollout, Message: rolloutGivenUp + k.rollout.Reason})
 }
 
 // goOn replaces as many processes as may be replaced just now. It says whether all are.
@@ -229,7 +230,7 @@ func (k *keeper) rolledOut(r *restarting) {
 		return // it was told when it began
 	}
 	k.rollout = &RolloutStatus{State: RolloutDone, Since: time.Now()}
-	k.publish(Event{Kind: KindRollout, Message: "done"})
+	k.publish(Event{Kind: KindRollout, Message: rolloutDone})
 }
 
 // goesBack says that a rollout is on its way back.
@@ -258,7 +259,7 @@ func (k *keeper) rolloutFailed(why string) {
 	k.rollout = status
 	said := "it was stopped"
 	if good := r.roll.good; good != nil {
-		status.State, said = RolloutRolledBack, "it was rolled back"
+		status.State, said = RolloutRolledBack, wasRolledBack
 		k.setRecipe(good)
 		k.previous = r.roll.previous
 		k.restarting = &restarting{before: k.m.lastID(), roll: &rolling{
@@ -314,6 +315,9 @@ func (k *keeper) resumeRollout(good *recipe) {
 	if k.recipe.Rollout == nil || k.intent != up {
 		return
 	}
+	if k.rollout = k.lastRollout(); k.rollout != nil && k.rollout.State == RolloutRolling {
+		k.rollout = nil // it goes on, or was over
+	}
 	overlap := false
 	for _, s := range k.slots {
 		overlap = overlap || s.old != nil
@@ -321,6 +325,7 @@ func (k *keeper) resumeRollout(good *recipe) {
 	if good == nil && !overlap {
 		return
 	}
+	status := k.lastRollout()
 	var newest uint64 // of those that are to be replaced
 	for _, s := range k.slots {
 		if s.old != nil {
@@ -330,12 +335,55 @@ func (k *keeper) resumeRollout(good *recipe) {
 			newest = max(newest, p.id)
 		}
 	}
+	if status != nil && status.State != RolloutRolling { // it was on its way back: what differs is not good
+		k.restarting = &restarting{before: newest, roll: &rolling{
+			rolloutRule: k.recipe.Rollout.rule(), back: true, until: time.Now().Add(k.recipe.Rollout.rule().timeout),
+		}}
+		k.rollout = status
+		return
+	}
 	if good != nil { // which may have been worked out by another manager
 		good = k.again(good)
 	}
 	r := k.roll(good, k.previous)
 	r.before = newest
 }
+
+// lastRollout is how the latest rollout went as events tell, nil if they tell of none.
+func (k *keeper) lastRollout() *RolloutStatus {
+	k.m.events.mu.Lock()
+	defer k.m.events.mu.Unlock()
+	p := k.m.events.past.templates[k.name]
+	if p == nil {
+		return nil
+	}
+	var status *RolloutStatus
+	for _, e := range p.own {
+		switch {
+		case e.Kind == KindRollout && e.Message == rolloutBegun:
+			status = &RolloutStatus{State: RolloutRolling, Since: e.Time}
+		case e.Kind == KindRollout && e.Message == rolloutDone:
+			status = &RolloutStatus{State: RolloutDone, Since: e.Time}
+		case e.Kind == KindRollout:
+			status = &RolloutStatus{State: RolloutFailed, Since: e.Time, Reason: strings.TrimPrefix(e.Message, rolloutGivenUp)}
+		case e.Kind == KindRollback:
+			status = &RolloutStatus{State: RolloutFailed, Since: e.Time}
+			var back bool
+			if status.Reason, back = strings.CutSuffix(e.Message, "; "+wasRolledBack); back {
+				status.State = RolloutRolledBack
+			}
+		}
+	}
+	return status
+}
+
+// What events say of rollouts, and what is read in them by the next manager.
+const (
+	rolloutBegun   = "begun"
+	rolloutDone    = "done"
+	rolloutGivenUp = "given up: "
+	wasRolledBack  = "it was rolled back"
+)
 
 // again is a recipe as it would be for a new process.
 func (k *keeper) again(r *recipe) *recipe {

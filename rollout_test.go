@@ -289,3 +289,62 @@ func TestRolloutsThatCantBe(t *testing.T) {
 		}
 	}
 }
+
+// The good one is that which has served, however many broken ones follow.
+func TestASecondBrokenVersionGoesBackToTheGoodOne(t *testing.T) {
+	inWorld(t, func(w *world) {
+		more := []func(*Template){byTCP(20 * time.Second), rollsOut(Rollout{}), numprocesses(2)}
+		of := func(v int) Template { return template("web", "run", append(more, version(v))...) }
+		w.probes.say("web", true)
+		w.ok(w.Add(w.ctx(), of(1)))
+		before := w.ids("web")
+		w.probes.say("web", false)
+		first := make(chan error, 1)
+		go func() { first <- w.Update(w.ctx(), of(2)) }()
+		w.after(5 * time.Second)
+		err := w.Update(w.ctx(), of(3))
+		if err == nil || !strings.Contains(err.Error(), "rolled back") {
+			t.Errorf("the third: %v", err)
+		}
+		if err := <-first; err == nil || err.Error() != "rollout: something else was asked for before it was done" {
+			t.Errorf("the second: %v", err)
+		}
+		w.after(time.Minute)
+		list, err := w.List(w.ctx(), "web")
+		w.ok(err)
+		if v := list[0].Template.Env["VERSION"]; v != "1" || !slices.Equal(w.ids("web"), before) {
+			t.Errorf("version %s, ids %v, before %v", v, w.ids("web"), before)
+		}
+		// And an undo is not held up by what never becomes ready.
+		go func() { first <- w.Update(w.ctx(), of(4)) }()
+		w.after(time.Second)
+		begin := time.Now()
+		w.is(w.Undo(w.ctx(), "web"), nil)
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("the undo took %s", took)
+		}
+		w.wantState("web", Running, 2)
+		<-first
+	})
+}
+
+func TestALossInARolloutLeavesOneProcessInEachSlot(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.add("db", "run")
+		w.add("web", "run", dependsOn("db=started"), onLoss(LossRestart), rollsOut(Rollout{Drain: Duration(20 * time.Second)}), numprocesses(2))
+		done := make(chan error, 1)
+		go func() { done <- w.Restart(w.ctx(), "web", StopFirst) }()
+		w.after(time.Second)
+		w.ok(w.Stop(w.ctx(), "db"))
+		w.ok(w.Start(w.ctx(), "db"))
+		w.after(10 * time.Minute)
+		<-done
+		w.wantState("web", Running, 2)
+		if n := len(w.host.alive()); n != 3 {
+			t.Errorf("%d processes live, want 3", n)
+		}
+		if st := w.status("web").Rollout; st.State != RolloutDone {
+			t.Errorf("rollout %+v", st)
+		}
+	})
+}

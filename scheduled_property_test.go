@@ -17,7 +17,7 @@ import (
 // skipped once, and whoever waits for a run is answered.
 func TestRandomSchedules(t *testing.T) {
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set("1000"); err != nil {
+		if err := f.Value.Set(sequences(1000)); err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = f.Value.Set(f.DefValue) }()
@@ -91,7 +91,7 @@ func (w *randomSchedule) open(resume bool) {
 }
 
 func (w *randomSchedule) run() {
-	w.clock.offset = time.Date(2026, 3, 28, 22, 0, 0, 0, time.UTC).Sub(w.clock.now())
+	w.clock.offset.Store(int64(time.Date(2026, 3, 28, 22, 0, 0, 0, time.UTC).Sub(w.clock.now())))
 	w.high = w.clock.now()
 	w.of, w.up = w.template(), true
 	w.open(false)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,14 +25,14 @@ func scheduled(s Schedule) func(*Template) {
 // wallClock is a clock that can be set.
 type wallClock struct {
 	m      *Manager
-	offset time.Duration
+	offset atomic.Int64 // a time.Duration
 }
 
-func (c *wallClock) now() time.Time { return time.Now().Round(0).Add(c.offset) }
+func (c *wallClock) now() time.Time { return time.Now().Round(0).Add(time.Duration(c.offset.Load())) }
 
 // set sets the clock on, or back, as the system would tell the manager.
 func (c *wallClock) set(by time.Duration) {
-	c.offset += by
+	c.offset.Add(int64(by))
 	c.m.clock.set()
 	synctest.Wait()
 }

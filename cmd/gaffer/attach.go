@@ -28,19 +28,24 @@ func newAttach() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "attach [flags] TARGET",
 		Short: "See, and type, what goes into and comes out of a process",
-		Long: `Connect this terminal with the one process that TARGET selects, until it ends. What it
-wrote last comes first.
+		Long: `Connect this terminal with the one process that TARGET selects, until it ends. What
+it wrote last comes first.
 
-With pty = true in its template all keys go to the process, Ctrl-C too, and it learns how large the window is: of several who are attached,
-the one who came, or changed the size, last. The detach keys, one after the other, end this and leave the process alone.
+With pty = true in its template all keys go to the process, Ctrl-C too, and it
+learns how large the window is: of several who are attached, the one who came, or
+changed the size, last. The detach keys, one after the other, end this and leave the
+process alone.
 
-Without a terminal of its own a process is shown by lines, as gaffer logs does, and what is typed goes to it line by line if it has redirect_input = true. Ctrl-C ends this
-and leaves the process alone.
+Without a terminal of its own a process is shown by lines, as gaffer logs does, and
+what is typed goes to it line by line if it has redirect_input = true. Ctrl-C ends
+this and leaves the process alone.
 
-When the daemon is started again meanwhile, this goes on with the next one where it was.
+When the daemon is started again meanwhile, this goes on with the next one where it
+was.
 
-Exit status: 0 when detached; when the process has ended its own, or 128 and the number of
-the signal that ended it, 1 when that is not known; 4 when no daemon answers.`,
+Exit status: 0 when detached; when the process has ended its own, or 128 and the
+number of the signal that ended it, 1 when that is not known; 4 when no daemon
+answers.`,
 		Example: `  gaffer attach console
   gaffer attach --detach-keys ctrl-a,d web.2`,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -27,18 +27,19 @@ func newExec() *cobra.Command {
 		Use:   "exec [flags] TARGET -- COMMAND [ARGUMENT...]",
 		Short: "Run one command where a template's processes run",
 		Long: `Run one command in the environment of the one template that TARGET selects: with its
-variables, directory, user and groups, on the daemon's machine. A slot, as in web.2, or
-a process says whose PORT and GAFFER_SLOT it has; otherwise those are slot 1's. The template need not run.
+variables, directory, user and groups, on the daemon's machine. A slot, as in web.2,
+or a process says whose PORT and GAFFER_SLOT it has; otherwise those are slot 1's.
+The template need not run.
 
 Where standard input and output are a terminal the command gets one, too: Ctrl-C and
-all other keys go to it. Elsewhere what it writes comes as its standard output and error,
-and SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to it.
+all other keys go to it. Elsewhere what it writes comes as its standard output and
+error, and SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to it.
 
-It is no process of the template, and ends with this command: when the connection to the daemon ends,
-it is killed with all that it has started.
+It is no process of the template, and ends with this command: when the connection to
+the daemon ends, it is killed with all that it has started.
 
-Exit status: the command's own, 128 and the number of the signal that ended it; 1 when it
-could not be run or was lost, 4 when no daemon answers.`,
+Exit status: the command's own, 128 and the number of the signal that ended it; 1
+when it could not be run or was lost, 4 when no daemon answers.`,
 		Example: `  gaffer exec web -- sh
   gaffer exec web.2 -- ./manage migrate --check
   gaffer exec -T db -- pg_dump shop > shop.sql`,

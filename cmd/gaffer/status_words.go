@@ -39,8 +39,11 @@ func (r *report) inWords(now time.Time) (state, meaning string) {
 	case gaffer.Done:
 		return "is done", ": it has ended as it should; " + start + " runs it again"
 	case gaffer.Waiting:
-		if st.Armed {
+		if !st.NextRun.IsZero() {
 			return "is waiting for its time", ""
+		}
+		if st.Armed {
+			return "is waiting", ": " + st.Reason
 		}
 		return "is waiting", ""
 	case gaffer.Unhealthy:
