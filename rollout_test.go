@@ -324,7 +324,9 @@ func TestASecondBrokenVersionGoesBackToTheGoodOne(t *testing.T) {
 			t.Errorf("the undo took %s", took)
 		}
 		w.wantState("web", Running, 2)
-		<-first
+		if err := <-first; err == nil {
+			t.Error("the fourth was rolled out")
+		}
 	})
 }
 
@@ -338,7 +340,9 @@ func TestALossInARolloutLeavesOneProcessInEachSlot(t *testing.T) {
 		w.ok(w.Stop(w.ctx(), "db"))
 		w.ok(w.Start(w.ctx(), "db"))
 		w.after(10 * time.Minute)
-		<-done
+		if err := <-done; err == nil {
+			t.Error("the first rollout came to its end")
+		}
 		w.wantState("web", Running, 2)
 		if n := len(w.host.alive()); n != 3 {
 			t.Errorf("%d processes live, want 3", n)
