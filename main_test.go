@@ -210,7 +210,10 @@ func program(name, what string, more ...func(*Template)) Template {
 	if err != nil {
 		panic(err)
 	}
-	t := Template{Name: name, Cmd: self, Args: Args{}, Env: map[string]string{helperVariable: what}}
+	t := Template{Name: name, Cmd: self, Args: Args{}, Env: map[string]string{
+		helperVariable: what,
+		"GORACE":       "atexit_sleep_ms=0", // with the race detector each end took a second
+	}}
 	for _, f := range more {
 		f(&t)
 	}
