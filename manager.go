@@ -201,7 +201,7 @@ func (m *Manager) Run(ctx context.Context, apps ...App) error {
 	if err == nil {
 		m.startRegistered(ctx)
 		m.launcher.post(m.sockets.settle)
-		m.events.forgetAllBut(m.snapshot())
+		m.events.forgetGone(m.snapshot)
 		close(m.begun)
 		<-ctx.Done()
 	}

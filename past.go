@@ -403,17 +403,21 @@ func (a ago) exit(id uint64) *Exit {
 	return nil
 }
 
-// forgetAllBut forgets what has happened to templates that there are no more.
-func (j *events) forgetAllBut(keepers []*keeper) {
-	names := make(map[string]bool, len(keepers))
-	for _, k := range keepers {
-		names[k.name] = true
+// forgetGone forgets what has happened to templates that there are no more. One that is
+// added meanwhile is there before anything of it is remembered.
+func (j *events) forgetGone(snapshot func() []*keeper) {
+	j.mu.Lock()
+	gone := make(map[string]bool, len(j.past.templates))
+	for name := range j.past.templates {
+		gone[name] = true
+	}
+	j.mu.Unlock()
+	for _, k := range snapshot() {
+		delete(gone, k.name)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for name := range j.past.templates {
-		if !names[name] {
-			delete(j.past.templates, name)
-		}
+	for name := range gone {
+		delete(j.past.templates, name)
 	}
 }
