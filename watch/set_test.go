@@ -12,44 +12,44 @@ func TestWhatIsWatched(t *testing.T) {
 	s := newSet(&gaffer.Watch{
 		Paths:  []string{"src/**/*.{go,tmpl}", "./conf", "../shared/*.json", "/etc/app.conf", `we\*ird`, "src/*.md"},
 		Ignore: []string{"*.tmp", "src/gen", "/etc/x", "vendor/"},
-	}, "/work/app")
+	}, "/srv/app")
 	for path, want := range map[string]verdict{
-		"/work/app/src/a.go":            wanted,
-		"/work/app/src/b/c.tmpl":        wanted,
-		"/work/app/src/b/c.py":          within,
-		"/work/app/src/read.md":         wanted,
-		"/work/app/src/b/read.md":       within,
-		"/work/app/src/gen/c.go":        elsewhere,
-		"/work/app/src/gen":             elsewhere,
-		"/work/app/src/vendor/a.go":     elsewhere,
-		"/work/app/src/.git/a.go":       elsewhere,
-		"/work/app/src/a.go~":           elsewhere,
-		"/work/app/src/.a.go.swp":       elsewhere,
-		"/work/app/srcs/a.go":           elsewhere,
-		"/work/app/conf":                wanted,
-		"/work/app/conf/a/b":            wanted,
-		"/work/app/conf/x.tmp":          elsewhere,
-		"/work/app/conf/node_modules/x": elsewhere,
+		"/srv/app/src/a.go":            wanted,
+		"/srv/app/src/b/c.tmpl":        wanted,
+		"/srv/app/src/b/c.py":          within,
+		"/srv/app/src/read.md":         wanted,
+		"/srv/app/src/b/read.md":       within,
+		"/srv/app/src/gen/c.go":        elsewhere,
+		"/srv/app/src/gen":             elsewhere,
+		"/srv/app/src/vendor/a.go":     elsewhere,
+		"/srv/app/src/.git/a.go":       elsewhere,
+		"/srv/app/src/a.go~":           elsewhere,
+		"/srv/app/src/.a.go.swp":       elsewhere,
+		"/srv/app/srcs/a.go":           elsewhere,
+		"/srv/app/conf":                wanted,
+		"/srv/app/conf/a/b":            wanted,
+		"/srv/app/conf/x.tmp":          elsewhere,
+		"/srv/app/conf/node_modules/x": elsewhere,
 		"/work/shared/a.json":           wanted,
 		"/work/shared/a.yaml":           within,
 		"/etc/app.conf":                 wanted,
 		"/etc/app.conf2":                elsewhere,
-		"/work/app/we*ird":              wanted,
-		"/work/app/weird":               elsewhere,
+		"/srv/app/we*ird":              wanted,
+		"/srv/app/weird":               elsewhere,
 	} {
 		if got := s.judge(path); got != want {
 			t.Errorf("%s: %d, want %d", path, got, want)
 		}
 	}
-	all := newSet(&gaffer.Watch{DefaultIgnore: new(false)}, "/work/app/")
-	for _, path := range []string{"/work/app/a", "/work/app/.git/HEAD", "/work/app"} {
+	all := newSet(&gaffer.Watch{DefaultIgnore: new(false)}, "/srv/app/")
+	for _, path := range []string{"/srv/app/a", "/srv/app/.git/HEAD", "/srv/app"} {
 		if got := all.judge(path); got != wanted {
 			t.Errorf("%s: %d", path, got)
 		}
 	}
 	// What is named is watched, whatever its name.
-	named := newSet(&gaffer.Watch{Paths: []string{"node_modules/mine", ".git/HEAD"}}, "/work/app")
-	for _, path := range []string{"/work/app/node_modules/mine/x", "/work/app/.git/HEAD"} {
+	named := newSet(&gaffer.Watch{Paths: []string{"node_modules/mine", ".git/HEAD"}}, "/srv/app")
+	for _, path := range []string{"/srv/app/node_modules/mine/x", "/srv/app/.git/HEAD"} {
 		if got := named.judge(path); got != wanted {
 			t.Errorf("%s: %d", path, got)
 		}

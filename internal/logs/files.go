@@ -46,11 +46,24 @@ type segment struct {
 
 // segments are the files before the current one, oldest first.
 func segments(dir, label string) []segment {
+	var list []segment
+	for range looks {
+		var whole bool
+		if list, whole = listSegments(dir, label); whole {
+			break
+		}
+	}
+	return list
+}
+
+// listSegments is segments at one look. It is not the whole where one was compressed, or
+// given up, while it was looked: its bytes may be under another name by now.
+func listSegments(dir, label string) (list []segment, whole bool) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil
+		return nil, true
 	}
-	var list []segment
+	whole = true
 	for _, e := range entries {
 		name := e.Name()
 		plain, packed := strings.CutSuffix(name, zstSuffix)
@@ -62,6 +75,7 @@ func segments(dir, label string) []segment {
 		}
 		info, err := e.Info()
 		if err != nil {
+			whole = whole && !errors.Is(err, fs.ErrNotExist)
 			continue
 		}
 		s := segment{base: base, path: filepath.Join(dir, name), packed: packed, size: info.Size()}
@@ -74,7 +88,7 @@ func segments(dir, label string) []segment {
 		list = append(list, s)
 	}
 	slices.SortFunc(list, func(a, b segment) int { return int(min(max(a.base-b.base, -1), 1)) })
-	return list
+	return list, whole
 }
 
 // onDisk is the size of a segment with its index.
