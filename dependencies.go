@@ -414,8 +414,20 @@ func (k *keeper) startIfDown() (outcome, error) {
 	return k.start()
 }
 
-// withDependencies are templates and, in front of them, those that they depend on.
-func (m *Manager) withDependencies(found []*keeper) (needed []*keeper) {
+// withNeeded asks templates, after those that they depend on have been started.
+func (m *Manager) withNeeded(ctx context.Context, found []*keeper, f func(*keeper) (outcome, error)) error {
+	needed := m.needs(found)
+	return m.inOrder(ctx, append(needed, found...), func(k *keeper) (outcome, error) {
+		if slices.Contains(needed, k) {
+			return k.startIfDown()
+		}
+		return f(k)
+	})
+}
+
+// needs are the templates that others depend on, directly or not, and that are not among
+// them.
+func (m *Manager) needs(found []*keeper) (needed []*keeper) {
 	names := make([]string, len(found))
 	for i, k := range found {
 		names[i] = k.name

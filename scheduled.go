@@ -352,13 +352,7 @@ func (m *Manager) RunNow(ctx context.Context, target Target) error {
 	if err != nil {
 		return err
 	}
-	needed := m.withDependencies(found)
-	return m.inOrder(ctx, append(needed, found...), func(k *keeper) (outcome, error) {
-		if slices.Contains(needed, k) {
-			return k.startIfDown()
-		}
-		return k.runNow()
-	})
+	return m.withNeeded(ctx, found, (*keeper).runNow)
 }
 
 // inVain says that the template waits for what will not come.

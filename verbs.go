@@ -152,13 +152,7 @@ func (m *Manager) Start(ctx context.Context, target Target) error {
 	if err != nil {
 		return err
 	}
-	needed := m.withDependencies(found)
-	return m.inOrder(ctx, append(needed, found...), func(k *keeper) (outcome, error) {
-		if slices.Contains(needed, k) {
-			return k.startIfDown()
-		}
-		return k.start()
-	})
+	return m.withNeeded(ctx, found, (*keeper).start)
 }
 
 // Stop implements Controller. A detached template can't be stopped: ErrConflict
