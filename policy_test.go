@@ -2,6 +2,7 @@ package gaffer
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,12 +73,12 @@ func TestOneOfSeveralThatIsDoneLeavesTheOthers(t *testing.T) {
 func TestWhatIsASuccessIsSaidByItsCodes(t *testing.T) {
 	for _, test := range []struct {
 		status int
-		sig    int
+		sig    syscall.Signal
 		want   State
-	}{{0, 0, Failed}, {3, 0, Done}, {-1, 15, Failed}} {
+	}{{0, 0, Failed}, {3, 0, Done}, {-1, syscall.SIGTERM, Failed}} {
 		inWorld(t, func(w *world) {
 			w.add("job", "run", restarts(RestartNever, 3, 5))
-			w.host.alive()[0].end(test.status, 0)
+			w.host.alive()[0].end(test.status, test.sig)
 			w.after(time.Second)
 			if st := w.status("job").State; st != test.want {
 				t.Errorf("after exit status %d: %s, want %s", test.status, st, test.want)

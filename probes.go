@@ -78,15 +78,14 @@ const (
 	DefaultHealthFailures  = 3
 	DefaultHealthSuccesses = 1
 
-	firstReadyPause   = 20 * time.Millisecond
-	mostReadyProbe    = 5 * time.Second // that a single probe of readiness may take
-	leastProbePause   = 100 * time.Millisecond
-	leastWatchdog     = 100 * time.Millisecond
-	mostReadyFD       = 255
-	mostSaid          = 200 // of what a probe says, in bytes
-	firstReadyFD      = 3
-	readyPauseFactor  = 2
-	mostNotifyMessage = 256
+	firstReadyPause  = 20 * time.Millisecond
+	mostReadyProbe   = 5 * time.Second // that a single probe of readiness may take
+	leastProbePause  = 100 * time.Millisecond
+	leastWatchdog    = 100 * time.Millisecond
+	mostReadyFD      = 255
+	mostSaid         = 200 // of what a probe says, in bytes
+	firstReadyFD     = 3
+	readyPauseFactor = 2
 )
 
 func (t *Template) validateProbes(f *faults) {
@@ -265,7 +264,7 @@ func (t *Template) readyFD() int {
 	return t.Ready.FD
 }
 
-// ask asks once. It runs beside the keeper.
+// probe asks once. It runs beside the keeper.
 func (p *process) probe(ctx context.Context, how probes) error {
 	if ask := p.k.m.opts.probe; ask != nil {
 		return ask(ctx, p, how)
@@ -328,7 +327,7 @@ func (p *process) probeExec(ctx context.Context, command string) error {
 	}
 }
 
-// what is asked, in words.
+// String is what is asked, in words.
 func (p probes) String() string {
 	switch {
 	case p.http != "":
