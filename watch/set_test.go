@@ -30,8 +30,8 @@ func TestWhatIsWatched(t *testing.T) {
 		"/srv/app/conf/a/b":            wanted,
 		"/srv/app/conf/x.tmp":          elsewhere,
 		"/srv/app/conf/node_modules/x": elsewhere,
-		"/work/shared/a.json":          wanted,
-		"/work/shared/a.yaml":          within,
+		"/srv/shared/a.json":           wanted,
+		"/srv/shared/a.yaml":           within,
 		"/etc/app.conf":                wanted,
 		"/etc/app.conf2":               elsewhere,
 		"/srv/app/we*ird":              wanted,
@@ -74,8 +74,8 @@ func FuzzPatterns(f *testing.F) {
 		if !doublestar.ValidatePattern(p) {
 			t.Fatalf("%q is accepted and no pattern", p)
 		}
-		s := newSet(tt.Watch, "/work")
-		s.judge("/work/a/b/c")
-		s.judge("/work/" + p)
+		s := newSet(tt.Watch, "/srv/app")
+		s.judge("/srv/app/a/b/c")
+		s.judge("/srv/app/" + p)
 	})
 }

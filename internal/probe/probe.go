@@ -3,6 +3,7 @@ package probe
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,12 +17,16 @@ import (
 	"syscall"
 )
 
-// mostQuoted is how much of a body is quoted.
-const mostQuoted = 200
+const (
+	mostQuoted = 200     // of a body
+	mostRead   = 1 << 20 // of an answer, head and body
+)
 
 // HTTP says whether a GET of a URL is answered with a status from 200 to 399. Redirects
-// are not followed, and certificates not looked at: it is asked who is alive, not who it
-// is.
+// are not followed, proxies not used, and certificates not looked at: it is asked who is
+// alive, not who it is. Each question has a connection of its own; an http.Transport,
+// which keeps connections for later, tells a server that speaks without being asked as
+// an error of its own insides.
 func HTTP(ctx context.Context, address string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -29,15 +34,19 @@ func HTTP(ctx context.Context, address string) error {
 	}
 	request.Header.Set("User-Agent", "gaffer")
 	request.Close = true
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
-	}
-	answer, err := transport.RoundTrip(request)
+	conn, err := dialURL(ctx, request.URL)
 	if err != nil {
 		return short(ctx, err)
 	}
-	defer answer.Body.Close()
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	// Who answers without having read the question may close the connection before all
+	// of it is written; what was answered counts.
+	unasked := request.Write(conn)
+	answer, err := readAnswer(conn, request) //nolint:bodyclose // it would read an endless body to its end
+	if err != nil {
+		return short(ctx, cmp.Or(unasked, err))
+	}
 	if answer.StatusCode >= 200 && answer.StatusCode < 400 {
 		return nil
 	}
@@ -46,6 +55,34 @@ func HTTP(ctx context.Context, address string) error {
 		text += ": " + strings.TrimSpace(line)
 	}
 	return errors.New(text)
+}
+
+// dialURL connects to the server of a URL.
+func dialURL(ctx context.Context, u *url.URL) (net.Conn, error) {
+	if u.Scheme != "https" {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80")))
+	}
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see HTTP
+	return d.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")))
+}
+
+// readAnswer reads the head of an answer, and passes over what comes before it: 100
+// Continue, 103 Early Hints.
+func readAnswer(conn net.Conn, request *http.Request) (*http.Response, error) {
+	r := bufio.NewReader(io.LimitReader(conn, mostRead))
+	for {
+		if _, err := r.Peek(1); errors.Is(err, io.EOF) {
+			return nil, errors.New("closed without an answer")
+		}
+		answer, err := http.ReadResponse(r, request)
+		if err != nil {
+			return nil, fmt.Errorf("no HTTP answer: %w", err)
+		}
+		if answer.StatusCode >= 200 || answer.StatusCode == http.StatusSwitchingProtocols {
+			return answer, nil
+		}
+	}
 }
 
 // Dial says whether somebody listens at an address of a network, "tcp" or "unix".

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bufio"
 	"context"
 	"net"
 	"net/http"
@@ -83,24 +84,69 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
-func TestNonsenseIsAnError(t *testing.T) {
+// serve answers each connection with a text, after a look at what was asked, or without.
+func serve(t *testing.T, listens bool, text string) (url string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			_, _ = c.Write([]byte("what do you want?\r\n\r\n"))
+			if listens {
+				_, _ = http.ReadRequest(bufio.NewReader(c))
+			}
+			_, _ = c.Write([]byte(text))
 			_ = c.Close()
 		}
 	}()
-	if err := HTTP(t.Context(), "http://"+l.Addr().String()); err == nil || !strings.Contains(err.Error(), "malformed") {
-		t.Errorf("got %v", err)
+	return "http://" + l.Addr().String()
+}
+
+func TestNonsenseIsAnError(t *testing.T) {
+	for text, want := range map[string]string{
+		"what do you want?\r\n\r\n":              `no HTTP answer: malformed HTTP status code "do"`,
+		"HTTP/1.1 200 OK\r\nContent-Len":         `no HTTP answer: malformed MIME header: missing colon: "Content-Len"`,
+		"":                                       "closed without an answer",
+		"HTTP/1.1 103 Early Hints\r\n\r\n":       "closed without an answer",
+		"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1": `no HTTP answer: malformed HTTP response "HTTP/1"`,
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 Busy\r\n\r\nhot\n": "answered 503 Busy: hot",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\n":        "",
+	} {
+		got := ""
+		if err := HTTP(t.Context(), serve(t, true, text)); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// What goes on for ever is alive as soon as it has said so.
+func TestAnEndlessAnswerCounts(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	if err := HTTP(t.Context(), server.URL); err != nil {
+		t.Error(err)
+	}
+}
+
+// A server of another kind speaks first, and may be gone when it is asked.
+func TestSpeakingFirstIsAnError(t *testing.T) {
+	url := serve(t, false, "220 mail.example.org ESMTP\r\n\r\n")
+	for range 100 {
+		err := HTTP(t.Context(), url)
+		if err == nil || strings.Contains(err.Error(), "%!") {
+			t.Fatalf("got %v", err)
+		}
 	}
 }
 
