@@ -135,11 +135,16 @@ var imports = map[string]map[string]string{
 	"internal/schedule": {
 		"github.com/netresearch/go-cron": "cron expressions, and the days on which they hold",
 	},
-	"forward":   {module: "lines, and the manager that has them"},
-	"autoscale": {module: "templates, and the manager that has them"},
-	"webhook":   {module: "events, and the manager that has them"},
+	"internal/tend": {module: "templates, and the manager that has them"},
+	"forward":       {module: "lines, and the manager that has them"},
+	"autoscale": {
+		module:                    "templates, and the manager that has them",
+		module + "/internal/tend": "templates that come, change and go",
+	},
+	"webhook": {module: "events, and the manager that has them"},
 	"watch": {
 		module:                             "templates, and the manager that has them",
+		module + "/internal/tend":          "templates that come, change and go",
 		"github.com/bmatcuk/doublestar/v4": "patterns with **",
 		"github.com/fsnotify/fsnotify":     "changes of files, as each system tells of them",
 	},

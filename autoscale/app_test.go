@@ -47,8 +47,8 @@ func TestRealTemplatesAreScaled(t *testing.T) {
 	<-m.Begun()
 	defer func() {
 		cancel()
-		if err := <-done; err != nil || len(app.units) > 0 {
-			t.Error(err, len(app.units))
+		if err := <-done; err != nil || app.tender.Len() > 0 {
+			t.Error(err, app.tender.Len())
 		}
 	}()
 	ok := func(err error) {

@@ -68,8 +68,6 @@ func (f *fakeManager) ScaleFor(_ context.Context, _ string, from, to int, why st
 
 func (f *fakeManager) Audit(_, _, message string) { f.change(func() { f.note("%s", message) }) }
 
-func (f *fakeManager) Begun() <-chan struct{} { return nil }
-
 func (f *fakeManager) Ask(ctx context.Context, _, _ string) (string, error) {
 	f.mu.Lock()
 	f.asked++
@@ -121,11 +119,11 @@ func play(t *testing.T, scale gaffer.Autoscale, n int, do func(f *fakeManager)) 
 		f.queue = func(context.Context) (string, error) { return "0", nil }
 		f.unit = newUnit(slog.New(slog.DiscardHandler), f, &tt, t.TempDir())
 		f.set(n)
-		f.unit.begin(t.Context())
+		f.unit.Begin(t.Context())
 		time.Sleep(500 * time.Millisecond) // nothing below happens at the same time as a look
 		do(f)
 		synctest.Wait()
-		f.unit.end()
+		f.unit.End()
 		log = slices.Clone(f.log)
 	})
 	return log

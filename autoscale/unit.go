@@ -69,7 +69,8 @@ func (u *unit) interval() time.Duration {
 	return time.Duration(u.scale.Interval)
 }
 
-func (u *unit) begin(ctx context.Context) {
+// Begin begins to scale.
+func (u *unit) Begin(ctx context.Context) {
 	ctx, u.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(u.done)
@@ -83,7 +84,8 @@ func (u *unit) begin(ctx context.Context) {
 	}()
 }
 
-func (u *unit) end() {
+// End ends it, and waits for that.
+func (u *unit) End() {
 	u.cancel()
 	<-u.done
 }

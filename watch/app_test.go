@@ -36,7 +36,7 @@ func newLive(t *testing.T, before ...gaffer.Template) *live {
 	t.Cleanup(func() {
 		cancel()
 		b.ok(<-done)
-		if len(b.app.units) > 0 || b.app.hub.watcher != nil {
+		if b.app.tender.Len() > 0 || b.app.hub.watcher != nil {
 			t.Error("something is still watched")
 		}
 	})
@@ -168,8 +168,8 @@ func TestDirectoryThatIsNotKnown(t *testing.T) {
 	b.app = New(Options{Logger: logTo(&said)})
 	web := watches("web", "a")
 	web.Cwd = "/$NO_SUCH_VARIABLE"
-	b.app.attend(t.Context(), b.m, &gaffer.Info{Template: web, Status: gaffer.Status{Active: "active"}})
-	if len(b.app.units) > 0 || !strings.Contains(said.String(), "NO_SUCH_VARIABLE") {
+	u := b.app.look(&gaffer.Info{Template: web, Status: gaffer.Status{Active: "active"}}, nil)
+	if u != nil || !strings.Contains(said.String(), "NO_SUCH_VARIABLE") {
 		t.Errorf("said %q", said.String())
 	}
 }

@@ -23,25 +23,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fakeManager notes what it is asked for.
 type fakeManager struct {
 	mu     sync.Mutex
-	infos  []gaffer.Info
 	asked  chan string // "restart web: changed: a"
 	audits []string
 	on     func(name string) // called in the middle of a restart
 }
 
 func newFake() *fakeManager { return &fakeManager{asked: make(chan string, 1000)} }
-
-func (f *fakeManager) List(_ context.Context, target gaffer.Target) ([]gaffer.Info, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var list []gaffer.Info
-	for _, info := range f.infos {
-		if target.Matches(info.Template.Name, 0, 0) {
-			list = append(list, info)
-		}
-	}
-	return list, nil
-}
 
 func (f *fakeManager) RestartFor(_ context.Context, name, why string) error {
 	f.mu.Lock()
@@ -96,8 +83,8 @@ func (b *bench) begin(w gaffer.Watch) *unit {
 		b.Fatal(err)
 	}
 	u := newUnit(b.app, b.m, &t, b.dir)
-	u.begin(b.Context())
-	b.Cleanup(u.end)
+	u.Begin(b.Context())
+	b.Cleanup(u.End)
 	return u
 }
 
@@ -135,7 +122,5 @@ func (b *bench) want(want string) {
 
 // quick is a debounce that a test does not notice.
 var quick = new(gaffer.Duration(20 * time.Millisecond))
-
-func (f *fakeManager) Begun() <-chan struct{} { return nil }
 
 func logTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

@@ -54,8 +54,8 @@ func newUnit(a *App, m manager, t *gaffer.Template, dir string) *unit {
 	}
 }
 
-// begin looks how everything is now, and begins to watch.
-func (u *unit) begin(ctx context.Context) {
+// Begin looks how everything is now, and begins to watch.
+func (u *unit) Begin(ctx context.Context) {
 	ctx, u.cancel = context.WithCancel(ctx)
 	first, err := u.look()
 	if err != nil {
@@ -73,7 +73,8 @@ func (u *unit) begin(ctx context.Context) {
 	}()
 }
 
-func (u *unit) end() {
+// End ends it, and waits for that.
+func (u *unit) End() {
 	u.cancel()
 	<-u.done
 }

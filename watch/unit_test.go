@@ -184,7 +184,7 @@ func TestWatchesThatAreUsedUp(t *testing.T) {
 		}
 		b.write("c/f")
 		b.want("restart web: changed: c/f")
-		u.end()
+		u.End()
 	}
 }
 
@@ -194,8 +194,8 @@ func TestTooMuchToWatch(t *testing.T) {
 	tt := gaffer.Template{Name: "web", Cmd: "x", Watch: &gaffer.Watch{Debounce: quick}}
 	u := newUnit(b.app, b.m, &tt, b.dir)
 	u.set.most = 10
-	u.begin(t.Context())
-	defer u.end()
+	u.Begin(t.Context())
+	defer u.End()
 	b.write("a/f")
 	b.want("restart web: changed: a/f")
 	for i := range 10 {
