@@ -23,6 +23,9 @@ type errand struct {
 	vars    map[string]string // further variables; they beat the template's
 	command *Command
 	timeout time.Duration // 0: the command's own
+	// apart has what it writes to stderr told apart: it goes to the report alone, and what
+	// it writes to stdout to output.
+	apart bool
 	// output takes what it writes to stdout and stderr, as it comes; nil: nobody does. It
 	// must not block, and data is its own during the call only.
 	output func(data []byte)
@@ -39,7 +42,7 @@ type report struct {
 	timeout  time.Duration // after which it was killed; 0: it was not
 	given    bool          // it was given up, by whoever had asked for it
 	stuck    bool          // it can't be killed
-	lastLine string        // the last that it has written, cut if it is long
+	lastLine string        // the last that it has written, to stderr if that is apart, cut if it is long
 }
 
 // ok says that it has done what it should.
@@ -258,7 +261,7 @@ func (r *recipe) errandSpec(e *errand, mark string) (*proc.Spec, error) {
 		return nil, &FieldError{"cwd", err}
 	}
 	return &proc.Spec{
-		Args: argv, Env: r.environ(vars), Dir: dir, Cred: r.cred, Outputs: 2, Merge: true, Token: markName + "=" + mark,
+		Args: argv, Env: r.environ(vars), Dir: dir, Cred: r.cred, Outputs: 2, Merge: !e.apart, Token: markName + "=" + mark,
 	}, nil
 }
 
@@ -330,18 +333,20 @@ func (r *ongoing) Started(os proc.Process) {
 }
 
 // Output implements proc.Handler.
-func (r *ongoing) Output(_ int, data []byte) {
+func (r *ongoing) Output(stream int, data []byte) {
 	r.mu.Lock()
 	over := r.over // it could not be killed, and nobody expects anything more of it
 	r.mu.Unlock()
 	if over {
 		return
 	}
-	r.kept = append(r.kept, data[max(0, len(data)-keptOutput):]...)
-	if extra := len(r.kept) - keptOutput; extra > 0 {
-		r.kept = append(r.kept[:0], r.kept[extra:]...)
+	if !r.apart || stream == proc.Stderr {
+		r.kept = append(r.kept, data[max(0, len(data)-keptOutput):]...)
+		if extra := len(r.kept) - keptOutput; extra > 0 {
+			r.kept = append(r.kept[:0], r.kept[extra:]...)
+		}
 	}
-	if r.output != nil {
+	if r.output != nil && (!r.apart || stream == proc.Stdout) {
 		r.output(data)
 	}
 }
