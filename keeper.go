@@ -276,6 +276,7 @@ func (k *keeper) launchFailed(p *process, err error) {
 		return
 	}
 	reason := launchError(err)
+	p.said = reason
 	if k.rolloutOf(p) != nil {
 		k.rolloutFailed(p.name() + " " + reason)
 	}
@@ -341,7 +342,7 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	s := k.slots[p.slot-1]
 	exit := p.exit(e)
 	asked, replaced := p.leaving(), s.old == p
-	p.ended = exit
+	p.ended, p.said = exit, p.whyFailed(exit)
 	k.noteRecovery(p, exit.Time)
 	s.lastExit, s.lastLog = exit, &p.log
 	p.unwatch()
@@ -478,7 +479,7 @@ func (k *keeper) trim() {
 
 // end ends a keeper whose template was removed, when nothing is left of it.
 func (k *keeper) end() {
-	if !k.removing || k.ended || k.live > 0 || k.detaching > 0 || k.binding > 0 {
+	if !k.removing || k.ended || k.live > 0 || k.detaching > 0 || k.binding > 0 || k.asides > 0 {
 		return
 	}
 	k.ended = true

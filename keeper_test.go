@@ -3,6 +3,7 @@ package gaffer
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -178,6 +179,35 @@ func TestRestartWithOverlapStartsFirst(t *testing.T) {
 		w.after(time.Second)
 		w.wantEvents("restart web", "spawn web.1", "reap web.1", "exit web.1", "spawn web.2", "reap web.2", "exit web.2")
 		w.wantState("web", Running, 2)
+	})
+}
+
+func TestRestartOfOneWithOverlapStartsFirst(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.probes.say("web", true)
+		w.add("web", "run", numprocesses(2), byTCP(time.Minute))
+		w.add("api", "run", numprocesses(2), rollsOut(Rollout{}))
+		w.happened()
+		w.ok(w.Restart(w.ctx(), "web.2", Overlap))
+		w.wantEvents("spawn web.2", "ready web.2", "reap web.2", "exit web.2")
+		w.ok(w.Restart(w.ctx(), "web.2", StopFirst))
+		w.wantEvents("reap web.2", "exit web.2", "spawn web.2", "ready web.2")
+		w.ok(w.Restart(w.ctx(), "api.1", StopFirst)) // its rollouts start first
+		w.wantEvents("spawn api.1", "reap api.1", "exit api.1")
+
+		before := w.ids("web")
+		w.probes.say("web", false)
+		if err := w.Restart(w.ctx(), "web.2", Overlap); err == nil || !strings.Contains(err.Error(), "web.2: the new process has failed: not ready within 1m0s") {
+			t.Errorf("got %v", err)
+		}
+		w.host.breakWith(syscall.EAGAIN)
+		if err := w.Restart(w.ctx(), "web.1", Overlap); err == nil || !strings.Contains(err.Error(), "resource temporarily unavailable; the old one goes on") {
+			t.Errorf("got %v", err)
+		}
+		w.wantState("web", Running, 2)
+		if now := w.ids("web"); !slices.Equal(now, before) {
+			t.Errorf("ids %v, were %v", now, before)
+		}
 	})
 }
 

@@ -87,7 +87,7 @@ func (k *keeper) sleeps() bool { return k.recipe.OnDemand && k.demand.asleep }
 // answers says of a template that is started on demand that who connects is served, at
 // once or when it has started. For those who depend on it that is as if it ran.
 func (k *keeper) answers() bool {
-	if !k.recipe.OnDemand || k.intent != up || k.demand.fault != "" || k.sick() {
+	if !k.recipe.OnDemand || k.count == 0 || k.intent != up || k.demand.fault != "" || k.sick() {
 		return false
 	}
 	for _, s := range k.slots {
@@ -135,7 +135,7 @@ func (k *keeper) doze(now time.Time) {
 		k.sleep(now)
 	}
 	var want []Socket
-	if up && d.asleep && k.live == 0 && d.fault == "" && !now.Before(d.from) {
+	if up && d.asleep && k.count > 0 && k.live == 0 && d.fault == "" && !now.Before(d.from) {
 		want = k.recipe.Sockets
 	}
 	k.watch(want)
@@ -232,6 +232,7 @@ func (k *keeper) knocked(w *watching, name string) {
 	}
 	now := time.Now()
 	k.demand.asleep, k.demand.wokenAt, k.demand.usedAt = false, now, now
+	k.gate.passed = false // what it depends on was something else when it fell asleep
 	k.publish(Event{Kind: KindStart, Message: "a connection on " + name})
 }
 

@@ -174,6 +174,45 @@ func TestOnDemandIsThereForThoseWhoDependOnIt(t *testing.T) {
 	}
 }
 
+// What sleeps waits for what it depends on each time that it is woken up.
+func TestOnDemandWaitsForItsDependenciesAgain(t *testing.T) {
+	r := newReal(t, Options{})
+	at := freePort(t)
+	r.ok(r.Add(r.ctx, script("db", "exec sleep 100")))
+	r.ok(r.Add(r.ctx, program("web", "listener", onDemand(0), listensAt(Socket{Name: "web", Listen: at}), func(t *Template) {
+		t.DependsOn = map[string]Condition{"db": DependsStarted}
+	})))
+	r.ok(r.Stop(r.ctx, "db"))
+	c, err := net.Dial("tcp", at)
+	r.ok(err)
+	defer c.Close()
+	for r.awaits(KindStart).Name != "web" {
+	}
+	for e := r.awaits(KindStart); e.Message != "a connection on web"; e = r.awaits(KindStart) {
+	}
+	r.statusIs("web", Waiting, "db")
+	r.ok(r.Start(r.ctx, "db"))
+	for r.awaits(KindSpawn).Name != "web" {
+	}
+}
+
+// Nobody would answer on the sockets of what is scaled to 0.
+func TestOnDemandScaledToNothingDoesNotListen(t *testing.T) {
+	r := newReal(t, Options{})
+	at := freePort(t)
+	r.ok(r.Add(r.ctx, program("web", "listener", onDemand(0), listensAt(Socket{Name: "web", Listen: at}))))
+	_, err := r.Scale(r.ctx, "web", Change{'=', 0})
+	r.ok(err)
+	if c, err := net.Dial("tcp", at); err == nil {
+		c.Close()
+		t.Error("it listens")
+	}
+	_, err = r.Scale(r.ctx, "web", Change{'=', 1})
+	r.ok(err)
+	r.statusIs("web", Waiting, "for the first connection")
+	r.asks("tcp", at)
+}
+
 func TestOnDemandThatCannotListenSaysSo(t *testing.T) {
 	r := newReal(t, Options{})
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")

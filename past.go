@@ -1,6 +1,7 @@
 package gaffer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -373,19 +374,21 @@ func (a ago) began(p *process) bool {
 }
 
 // ready says whether a process was ready.
-func (a ago) ready(id uint64) (is bool) {
+func (a ago) ready(id uint64) (at time.Time) {
 	for _, e := range a {
 		if e.ID != id {
 			continue
 		}
 		switch e.Kind {
-		case KindReady, KindHealthy, KindUnhealthy:
-			is = true
+		case KindReady:
+			at = e.Time
+		case KindHealthy, KindUnhealthy:
+			at = cmp.Or(at, e.Time)
 		case KindUnready:
-			is = false
+			at = time.Time{}
 		}
 	}
-	return is
+	return at
 }
 
 // ended says whether the end of a process was told.

@@ -27,9 +27,9 @@ type process struct {
 	leave Kind         // the event that says so
 	// killed says that it did not stop when asked and was killed.
 	killed  string
-	fault   failing  // of its own, because of which it was told to stop
-	stored  []stored // copies of what is kept for the slot, until it was started
-	readied bool     // it was ready when an earlier manager had it
+	fault   failing   // of its own, because of which it was told to stop
+	stored  []stored  // copies of what is kept for the slot, until it was started
+	readied time.Time // when it became ready, if an earlier manager had it then
 	watch
 	attended
 	gone bool // it has left its slot

@@ -133,7 +133,7 @@ func (w *randomWorld) step() {
 	ctx := context.Background()
 	name := string(rune('a' + w.IntN(3)))
 	target := Target(name)
-	switch op := w.IntN(12); op {
+	switch op := w.IntN(13); op {
 	case 0, 1:
 		n := w.IntN(4)
 		tmpl := template(name, randomCommands[w.IntN(len(randomCommands))], numprocesses(n), grace(time.Duration(w.IntN(3))*time.Second), w.hooks)
@@ -193,6 +193,10 @@ func (w *randomWorld) step() {
 	case 10:
 		w.ask(func() error { return w.m.Stop(ctx, Target(fmt.Sprintf("%s.%d", name, w.IntN(3)+1))) })
 	case 11:
+		how := RestartMode(w.IntN(2))
+		w.overlap[name] = w.overlap[name] || how == Overlap
+		w.ask(func() error { return w.m.Restart(ctx, Target(fmt.Sprintf("%s.%d", name, w.IntN(3)+1)), how) })
+	case 12:
 		time.Sleep(time.Duration(w.IntN(4000)) * time.Millisecond)
 	}
 }

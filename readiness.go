@@ -1,6 +1,7 @@
 package gaffer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -53,7 +54,7 @@ type watch struct {
 // began: a process runs. It is ready when that is known.
 func (k *keeper) began(p *process) {
 	how := p.recipe.Ready
-	if how == nil || p.readied {
+	if how == nil || !p.readied.IsZero() {
 		k.becameReady(p, "")
 		return
 	}
@@ -155,7 +156,7 @@ func (k *keeper) becameReady(p *process, how string) {
 	}
 	p.unwatch()
 	p.ready, p.said = true, ""
-	p.readyAt = p.os.Started()
+	p.readyAt = cmp.Or(p.readied, p.os.Started())
 	s := k.slots[p.slot-1]
 	if how != "" {
 		p.readyAt = time.Now()

@@ -423,8 +423,11 @@ func TestReadinessOutlivesTheManager(t *testing.T) {
 		{Kind: KindSpawn, ID: 2}, {Kind: KindUnready, ID: 2}, {Kind: KindReady, ID: 2},
 		{Kind: KindHealthy, ID: 3}, {Kind: KindSpawn, ID: 4},
 	}
-	for id, want := range map[uint64]bool{1: false, 2: true, 3: true, 4: false} {
-		if got := a.ready(id); got != want {
+	for i, e := range a {
+		e.Time = time.Unix(int64(i), 0)
+	}
+	for id, want := range map[uint64]int64{1: -1, 2: 5, 3: 6, 4: -1} {
+		if got := a.ready(id); got.IsZero() != (want < 0) || want >= 0 && got.Unix() != want {
 			t.Errorf("%d: %v", id, got)
 		}
 	}

@@ -130,6 +130,8 @@ func (k *keeper) restartAll(how RestartMode, exact bool, why string) (outcome, e
 		return outcome{}, conflictf("template %s: it is detached; start runs it again", k.name)
 	case k.recipe.Detach || k.intent != up && !exact:
 		return outcome{}, nil
+	case k.agenda != nil && why != "":
+		return k.runAgain(why), nil
 	case k.agenda != nil:
 		return k.restartRuns(), nil
 	}
@@ -163,6 +165,31 @@ func (k *keeper) stopOne(p *process, kind Kind, why string) outcome {
 		k.slots[p.slot-1].forget()
 	}
 	return outcome{until: func() bool { return !k.has(p) && (kind != KindReap || k.settled()) }}
+}
+
+// restartOne replaces one process. The new one is started first if that is asked for, or
+// is how the template's rollouts go.
+func (k *keeper) restartOne(p *process, how RestartMode) outcome {
+	s := k.at(p.slot)
+	first := how == Overlap || k.recipe.Rollout != nil && k.recipe.Rollout.rule().surge > 0
+	if !first || k.agenda != nil || k.intent != up || k.restarting != nil || p.slot > k.size() ||
+		s == nil || s.current != p || s.old != nil || !p.runs() {
+		return k.stopOne(p, KindReap, "restarted")
+	}
+	s.forget()
+	s.old = p
+	k.spawn(s)
+	next := s.current
+	failed := func() bool { return s.current != next && k.has(p) && !p.leaving() }
+	return outcome{
+		until: func() bool { return failed() || !k.has(p) && k.settled() },
+		err: func() error {
+			if !failed() {
+				return nil
+			}
+			return conflictf("%s: the new process has failed: %s; the old one goes on", p.name(), next.said)
+		},
+	}
 }
 
 func (k *keeper) scale(c Change, why string) (int, outcome, error) {

@@ -343,6 +343,22 @@ func (k *keeper) restartRuns() outcome {
 	return outcome{until: func() bool { return ended == nil || ended.over }} // another one may have begun
 }
 
+// runAgain ends the run that is under way, which is then made once more. The schedule goes
+// on as it was: an app that asks for this again and again must not put it off for ever.
+func (k *keeper) runAgain(why string) outcome {
+	a := k.agenda
+	if k.intent != up || a.run == nil {
+		return outcome{} // the next run is made with what is there then
+	}
+	ended := a.run
+	k.publish(Event{Kind: KindRestart, Message: why})
+	k.endRun(why)
+	if len(a.waiting) == 0 {
+		a.waiting = []*run{{due: ended.due, why: ended.why + ", once more"}}
+	}
+	return outcome{until: func() bool { return ended.over }}
+}
+
 // RunNow implements Controller.
 func (m *Manager) RunNow(ctx context.Context, target Target) error {
 	if err := m.open(); err != nil {

@@ -387,6 +387,28 @@ func TestARestartArmsAgain(t *testing.T) {
 	})
 }
 
+// What restarts a template for a reason of its own leaves the schedule as it is.
+func TestAnAppsRestartRepeatsTheRun(t *testing.T) {
+	inTime(t, func(w *world, _ *wallClock) {
+		w.add("job", "exit 10m 0", scheduled(Schedule{Every: Duration(time.Hour)}))
+		for range 5 { // more often than runs are due
+			w.after(25 * time.Minute)
+			w.ok(w.RestartFor(w.ctx(), "job", "changed: a"))
+		}
+		w.wantRuns("due 01 01:00, due 01 02:00, due 01 02:00, once more")
+		w.after(10 * time.Minute)
+		if st := w.status("job"); st.State != Waiting || st.Processes[0].State != Done {
+			t.Errorf("status %+v", st)
+		}
+		w.after(time.Hour)
+		w.wantRuns("due 01 03:00")
+		w.ok(w.Stop(w.ctx(), "job"))
+		w.ok(w.RestartFor(w.ctx(), "job", "changed: a"))
+		w.after(3 * time.Hour)
+		w.wantRuns("")
+	})
+}
+
 func TestARestartIsOverThoughTheNextRunIsDue(t *testing.T) {
 	inTime(t, func(w *world, _ *wallClock) {
 		w.add("job", "stubborn", grace(time.Hour), scheduled(Schedule{Cron: "*/5 * * * *", Overlap: OverlapReplace}))

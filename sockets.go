@@ -259,7 +259,8 @@ func (k *keeper) listens() (does bool) {
 }
 
 // listen has the sockets open that the template needs, and those closed that it does not
-// need any more: it needs its own while it is wanted, and those of what still runs.
+// need any more: it needs its own while it is wanted, and those of what still runs. One
+// that is started on demand and scaled to 0 would have whoever connects wait for nobody.
 func (k *keeper) listen() {
 	if len(k.recipe.Sockets) == 0 && len(k.listening) == 0 {
 		return
@@ -268,7 +269,7 @@ func (k *keeper) listen() {
 		return // an earlier manager's sockets are there until it is clear what is wanted
 	}
 	var need []Socket
-	if k.intent == up && !k.removing {
+	if k.intent == up && !k.removing && !(k.recipe.OnDemand && k.count == 0) {
 		need = slices.Clone(k.recipe.Sockets)
 	}
 	for _, s := range k.slots {
