@@ -217,3 +217,19 @@ func TestOthersOnTheWayCanReadPlainHTTP(t *testing.T) {
 		}
 	}
 }
+
+func TestTablesOfFlagsKeepTexts(t *testing.T) {
+	for text, want := range map[string]string{
+		"exec=false,timeout=3s,interval=1s": `{"exec":"false","interval":"1s","timeout":"3s"}`,
+		"exec=17,notify=true":               `{"exec":"17","notify":true}`,
+		"tcp=127.0.0.1:80,fd=3":             `{"fd":3,"tcp":"127.0.0.1:80"}`,
+	} {
+		got, err := tableJSON[gaffer.Ready](text)
+		if err != nil || string(got) != want {
+			t.Errorf("%s: got %s, %v", text, got, err)
+		}
+	}
+	if got, err := tableJSON[gaffer.Schedule]("cron=0 3 * * 1,3,overlap=queue"); err != nil || string(got) != `{"cron":"0 3 * * 1,3","overlap":"queue"}` {
+		t.Errorf("got %s, %v", got, err)
+	}
+}

@@ -268,7 +268,7 @@ func setTable[T any](f *templateFlags, s string, table func(*gaffer.Template) **
 		f.change(func(t *gaffer.Template) { *table(t) = new(T) })
 		return nil
 	}
-	text, err := tableJSON(s)
+	text, err := tableJSON[T](s)
 	if err != nil {
 		return err
 	}
@@ -285,10 +285,15 @@ func setTable[T any](f *templateFlags, s string, table func(*gaffer.Template) **
 	return nil
 }
 
-// tableJSON makes an object of "attempts=2,window=1s". Numbers stay numbers, true and
-// false what they are.
-func tableJSON(s string) ([]byte, error) {
+// tableJSON makes an object of "attempts=2,window=1s" for a table. Numbers stay numbers,
+// true and false what they are, but where the table has a text.
+func tableJSON[T any](s string) ([]byte, error) {
 	fields := map[string]any{}
+	texts := map[string]bool{}
+	for field := range reflect.TypeFor[T]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		texts[name] = field.Type.Kind() == reflect.String
+	}
 	last := ""
 	for part := range strings.SplitSeq(s, ",") {
 		name, value, found := strings.Cut(part, "=")
@@ -302,6 +307,8 @@ func tableJSON(s string) ([]byte, error) {
 		}
 		last = name
 		switch _, err := strconv.ParseFloat(value, 64); {
+		case texts[name]:
+			fields[name] = value
 		case err == nil:
 			fields[name] = json.Number(value)
 		case value == "true" || value == "false":
@@ -333,11 +340,8 @@ func checkTable[T any](text []byte) error {
 	var sort *json.UnmarshalTypeError
 	if errors.As(err, &sort) {
 		want := "a number"
-		switch sort.Type.Kind() {
-		case reflect.Bool:
+		if sort.Type.Kind() == reflect.Bool {
 			want = "true or false"
-		case reflect.String:
-			want = "a text"
 		}
 		return fmt.Errorf("%s: want %s", sort.Field, want)
 	}
