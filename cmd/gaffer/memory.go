@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -17,6 +18,7 @@ import (
 // the parts of the program that were needed for the moment.
 const (
 	quietTime    = 2 * time.Second
+	startTime    = time.Second // the first time
 	worthFreeing = 1 << 20
 )
 
@@ -32,9 +34,9 @@ func tidyMemory(ctx context.Context) {
 	}
 	collected := make(chan struct{}, 1)
 	tellOfCollections(ctx, collected)
-	quiet := time.NewTimer(quietTime) // the start was a busy moment
+	quiet := time.NewTimer(startTime) // the start was a busy moment
 	defer quiet.Stop()
-	var tidied uint64 // collections, with the one that tidying is itself
+	tidied := uint64(math.MaxUint64) // collections, with the one that tidying is itself; never yet
 	for {
 		select {
 		case <-collected:
