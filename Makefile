@@ -25,12 +25,16 @@ lint: ## gofmt, vet and golangci-lint
 	$(GO) vet ./...
 	$(LINT) run
 
+# Each package is built once; go test -fuzz would link it anew for each target.
 fuzz: ## every parser with random input, FUZZTIME each
-	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r folder; do \
-		grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$folder/*_test.go | cut -d' ' -f2 | while read -r target; do \
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; corpus=$$($(GO) env GOCACHE)/fuzz; \
+	for folder in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u); do \
+		$(GO) test -c -fuzz . -o "$$dir/fuzz.test" $$folder; \
+		for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$folder/*_test.go | cut -d' ' -f2); do \
 			echo "$$folder $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$folder || exit 1; \
-		done || exit 1; \
+			(cd $$folder && "$$dir/fuzz.test" -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) \
+				-test.fuzzcachedir "$$corpus/$$($(GO) list .)"); \
+		done; \
 	done
 
 bench: ## speed and size of gaffer up and of the daemon; BENCH='-rounds 5' and BENCH_DAEMON add flags
