@@ -334,6 +334,7 @@ func TestAttachWithOtherKeysAndSignals(t *testing.T) {
 // The manager is killed while the process writes: the terminal is the holder's, too, and
 // nothing of what is written is lost, doubled or out of order.
 func TestAttachOutlivesTheManager(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("daemons are killed: not in a short run")
 	}
@@ -386,6 +387,7 @@ func must[T any](v T, err error) T {
 // The holder is killed: its terminals are the manager's alone then. With the next daemon
 // they are gone, and so is what they control.
 func TestTerminalsAfterTheHoldersEnd(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("daemons are killed: not in a short run")
 	}

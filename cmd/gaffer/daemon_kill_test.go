@@ -142,6 +142,7 @@ func shortDir(t *testing.T) string {
 }
 
 func TestAKilledDaemonForgetsNothingAndIsFollowedByOneCopyOfEach(t *testing.T) {
+	t.Parallel()
 	v := &victim{t: t, dir: shortDir(t), wanted: map[string]int{}}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -132,6 +132,7 @@ func latest(t *testing.T, dir, stream string) int {
 // The manager is killed again and again: each line comes to where it is forwarded, in
 // order; some come again.
 func TestForwardedLinesOutliveTheManager(t *testing.T) {
+	t.Parallel()
 	c := newCollector(t)
 	t.Cleanup(func() { // after the daemon has ended
 		_ = c.Close()

@@ -108,6 +108,7 @@ func (l *listening) knocks() (stop func() (times, refused int)) {
 }
 
 func TestSocketsOfServicesOutliveTheManager(t *testing.T) {
+	t.Parallel()
 	l := newListening(t)
 	before := l.sockets()
 	stop := l.knocks()
@@ -180,6 +181,7 @@ func (l *listening) closed() {
 // When holder and manager are killed, the services that live on have the sockets, and the
 // next daemon takes them from there.
 func TestSocketsOfServicesAreFoundAgain(t *testing.T) {
+	t.Parallel()
 	if scope, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil && strings.TrimSpace(string(scope)) != "0" && os.Getuid() != 0 {
 		t.Skip("only root may look at what services have where ptrace_scope is not 0")
 	}

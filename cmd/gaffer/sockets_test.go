@@ -19,6 +19,7 @@ import (
 // Who connects while one manager follows another waits for the answer: nobody is told
 // that there is no daemon.
 func TestTheAPIAnswersWhileManagersChange(t *testing.T) {
+	t.Parallel()
 	m := newMatrix(t)
 	m.begin()
 	defer m.check()
@@ -89,6 +90,7 @@ func (m *matrix) awaitReady(managers int) {
 // While no manager can be had there is a daemon all the same: no other one gets its
 // directory, and what it stops stays so.
 func TestThereIsOneDaemonWhileManagersChange(t *testing.T) {
+	t.Parallel()
 	m := newMatrix(t)
 	m.begin()
 	holder := m.holder()

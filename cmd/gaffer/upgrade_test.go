@@ -122,6 +122,7 @@ func init() {
 // one that works with the same holder, once by one for which the holder has to become
 // another program. Those that can't take over are refused or taken back.
 func TestUpgradesTouchNoService(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("other versions are built with go: ", err)
 	}
@@ -179,6 +180,7 @@ func TestUpgradesTouchNoService(t *testing.T) {
 // What a holder that has become another program is asked for, before it is clear whether
 // the upgrade succeeds, is done.
 func TestAHolderIsStoppedWhileItIsReplaced(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("other versions are built with go: ", err)
 	}
