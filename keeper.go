@@ -276,7 +276,7 @@ func (k *keeper) launchFailed(p *process, err error) {
 		return
 	}
 	reason := launchError(err)
-	p.said = reason
+	p.failure = reason
 	if k.rolloutOf(p) != nil {
 		k.rolloutFailed(p.name() + " " + reason)
 	}
@@ -342,7 +342,7 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	s := k.slots[p.slot-1]
 	exit := p.exit(e)
 	asked, replaced := p.leaving(), s.old == p
-	p.ended, p.said = exit, p.whyFailed(exit)
+	p.ended, p.failure = exit, p.whyFailed(exit)
 	k.noteRecovery(p, exit.Time)
 	s.lastExit, s.lastLog = exit, &p.log
 	p.unwatch()

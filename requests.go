@@ -187,7 +187,7 @@ func (k *keeper) restartOne(p *process, how RestartMode) outcome {
 			if !failed() {
 				return nil
 			}
-			return conflictf("%s: the new process has failed: %s; the old one goes on", p.name(), next.said)
+			return conflictf("%s: the new process has failed: %s; the old one goes on", p.name(), next.failure)
 		},
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/gafferpm/gaffer"
 )
@@ -40,13 +39,9 @@ type Tender[U Unit] struct {
 	units  map[string]U // by template; the goroutine's of follow once that runs
 }
 
-const (
-	// gather is how long it is waited for more after something has happened to a
-	// template: when hundreds are started, they are looked at together.
-	gather = 50 * time.Millisecond
-	// mostApart is up to how many are then looked at one by one.
-	mostApart = 16
-)
+// mostApart is up to how many templates to which something has happened meanwhile are
+// looked at one by one.
+const mostApart = 16
 
 // Start looks at all templates, and follows them from when the manager has begun. Until
 // then nothing is heard of what happens to them.
@@ -91,16 +86,13 @@ func (t *Tender[U]) follow(ctx context.Context) {
 		if !more {
 			return
 		}
-		t.considerAll(ctx, names)
-		within, cancel := context.WithTimeout(ctx, gather)
-		for names = nil; ; {
-			found, more := next(within, events)
+		for events.Len() > 0 { // when hundreds are started, they are looked at together
+			found, more := next(ctx, events)
 			if !more {
-				break
+				return
 			}
 			names = append(names, found...)
 		}
-		cancel()
 		t.considerAll(ctx, names)
 	}
 }
