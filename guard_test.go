@@ -195,6 +195,7 @@ func TestAmountsOfMemoryForPeople(t *testing.T) {
 }
 
 func TestMaxMemoryOfARealTree(t *testing.T) {
+	t.Parallel()
 	r := newReal(t, Options{})
 	// What uses it is a child.
 	r.ok(r.Add(r.ctx, program("hungry", "hungry", args("60"), atMost(50<<20))))

@@ -87,6 +87,7 @@ func TestFirstConnectionStarts(t *testing.T) {
 }
 
 func TestIdleProcessesAreStopped(t *testing.T) {
+	t.Parallel()
 	for _, listen := range []string{"", "unix"} {
 		t.Run(listen, func(t *testing.T) {
 			r := newReal(t, Options{})
@@ -114,6 +115,7 @@ func TestIdleProcessesAreStopped(t *testing.T) {
 }
 
 func TestConnectionKeepsItAwake(t *testing.T) {
+	t.Parallel()
 	r := newReal(t, Options{})
 	at := freePort(t)
 	r.ok(r.Add(r.ctx, program("web", "listener", onDemand(time.Second), listensAt(Socket{Name: "web", Listen: at}))))
@@ -129,6 +131,7 @@ func TestConnectionKeepsItAwake(t *testing.T) {
 }
 
 func TestWhatEndsInOrderSleepsAgain(t *testing.T) {
+	t.Parallel()
 	r := newReal(t, Options{})
 	at := freePort(t)
 	// It leaves who has connected where he is: that must not become a loop.
@@ -155,6 +158,7 @@ func TestWhatEndsInOrderSleepsAgain(t *testing.T) {
 // Who depends on what sleeps can connect to it, and need not wait; that it comes and goes
 // is no loss.
 func TestOnDemandIsThereForThoseWhoDependOnIt(t *testing.T) {
+	t.Parallel()
 	r := newReal(t, Options{})
 	at := freePort(t)
 	r.ok(r.Add(r.ctx, program("db", "listener", onDemand(time.Second), listensAt(Socket{Name: "db", Listen: at}))))
@@ -214,6 +218,7 @@ func TestOnDemandScaledToNothingDoesNotListen(t *testing.T) {
 }
 
 func TestOnDemandThatCannotListenSaysSo(t *testing.T) {
+	t.Parallel()
 	r := newReal(t, Options{})
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	r.ok(err)

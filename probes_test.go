@@ -53,6 +53,7 @@ func TestProbesOfEachSort(t *testing.T) {
 }
 
 func TestACommandThatFailsSaysWhy(t *testing.T) {
+	t.Parallel()
 	r := newReal(t, Options{})
 	hour := Duration(time.Hour)
 	for name, test := range map[string]struct{ exec, want string }{

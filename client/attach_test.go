@@ -104,6 +104,7 @@ func TestAttachThatCantBe(t *testing.T) {
 
 // The daemon ends, or its client does.
 func TestSessionsThatAreLost(t *testing.T) {
+	t.Parallel()
 	d := newDaemon(t)
 	d.add(t, "web", "exec cat", onTerminal)
 	c, other := d.overUnix(t), d.overUnix(t)
