@@ -164,27 +164,30 @@ func TestWatchesThatAreUsedUp(t *testing.T) {
 		syscall.EMFILE: "fs.inotify.max_user_instances",
 		syscall.EIO:    "input/output error",
 	} {
-		b := newBench(t)
-		added := 0
-		b.app.hub.add = func(w *fsnotify.Watcher, path string) error {
-			if added++; added > 2 {
-				return err
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			added := 0
+			b.app.hub.add = func(w *fsnotify.Watcher, path string) error {
+				if added++; added > 2 {
+					return err
+				}
+				return w.Add(path)
 			}
-			return w.Add(path)
-		}
-		for _, f := range []string{"a/f", "b/f", "c/f"} {
-			b.write(f)
-		}
-		u := b.begin(gaffer.Watch{Debounce: quick})
-		if told := b.m.told(); len(told) != 1 || !strings.Contains(told[0], want) || !strings.Contains(told[0], "looked at every 2s instead") {
-			t.Errorf("told %q", told)
-		}
-		if b.app.hub.watcher != nil {
-			t.Error("what is not used is not given back")
-		}
-		b.write("c/f")
-		b.want("restart web: changed: c/f")
-		u.End()
+			for _, f := range []string{"a/f", "b/f", "c/f"} {
+				b.write(f)
+			}
+			u := b.begin(gaffer.Watch{Debounce: quick})
+			if told := b.m.told(); len(told) != 1 || !strings.Contains(told[0], want) || !strings.Contains(told[0], "looked at every 2s instead") {
+				t.Errorf("told %q", told)
+			}
+			if b.app.hub.watcher != nil {
+				t.Error("what is not used is not given back")
+			}
+			b.write("c/f")
+			b.want("restart web: changed: c/f")
+			u.End()
+		})
 	}
 }
 

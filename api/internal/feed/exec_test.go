@@ -164,10 +164,15 @@ func TestExecEndsWithItsClientAndWithTheServer(t *testing.T) {
 			s.hears(func(_ *told, out string) bool { return out == "made\n" })
 			read := w.exec(`{"args":["cat","` + fifo + `"]}`)
 			read.hears(func(_ *told, out string) bool { return out == "open\n" })
-			end(w, s)
-			if name == "drained" {
-				return // and so has the other one
+			if name == "drained" { // the other one ends with it, and answers, too
+				go func() {
+					for _, _, err := read.conn.Read(w.ctx); err == nil; _, _, err = read.conn.Read(w.ctx) {
+					}
+				}()
+				end(w, s)
+				return
 			}
+			end(w, s)
 			if got, _ := read.hears(never); got.Exit == nil {
 				t.Errorf("%+v", got)
 			}
