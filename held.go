@@ -2,7 +2,6 @@ package gaffer
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -45,10 +44,7 @@ func (p *process) note() []byte {
 	}
 	n := note{
 		Name: p.recipe.Name, Slot: p.slot, Started: started, Template: p.recipe.Template,
-		Why: p.why, Leave: p.leave, Fault: p.fault, Told: p.told,
-	}
-	if p.recipe.envSum != [32]byte{} {
-		n.EnvSum = hex.EncodeToString(p.recipe.envSum[:])
+		Why: p.why, Leave: p.leave, Fault: p.fault, Told: p.told, EnvSum: p.recipe.envSum,
 	}
 	text, err := json.Marshal(n)
 	if err != nil { // a template can always be written
@@ -111,7 +107,7 @@ func (m *Manager) adopt(ctx context.Context, h *proc.Held) error {
 		return m.adoptAsIs(ctx, k, &n, h, err)
 	}
 	if n.EnvSum != "" {
-		_, _ = hex.Decode(r.envSum[:], []byte(n.EnvSum))
+		r.envSum = n.EnvSum
 	}
 	h.Token = markName + "=" + r.mark(h.ID)
 	if k == nil { // it was being removed

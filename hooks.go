@@ -298,6 +298,9 @@ func (k *keeper) bury(s *slot, p *process, exit *Exit, unasked, failed bool) {
 
 // over: nothing more is done for a process that has ended.
 func (k *keeper) over(s *slot, p *process) {
+	if p.ended != nil {
+		p.said = p.whyFailed(p.ended)
+	}
 	p.ended, p.gone = nil, true
 	k.vacate(s, p)
 	k.m.kept(p.id)

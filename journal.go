@@ -46,7 +46,7 @@ type events struct {
 	pending []Event    // numbered and not yet kept
 	then    []func()   // to be called when what is pending was kept
 	past    memory     // what was published, by template and slot
-	recent  []Event    // the latest that were published; a ring once it is full
+	recent  []*Event   // the latest that were published; a ring once it is full
 	next    int        // in the ring: the place of the oldest, which is overwritten next
 	failing bool       // the last append failed
 
@@ -86,9 +86,9 @@ func (j *events) publish(e Event) {
 	j.shown = e.Seq
 	j.past.note(&e)
 	if len(j.recent) < recentEvents {
-		j.recent = append(j.recent, e)
+		j.recent = append(j.recent, &e)
 	} else {
-		j.recent[j.next] = e
+		j.recent[j.next] = &e
 		j.next = (j.next + 1) % len(j.recent)
 	}
 	j.topic.Publish(&e)
@@ -155,7 +155,7 @@ func (j *events) remembered(after uint64, limit int) (list []Event, ok bool) {
 	if n == 0 {
 		return nil, after >= j.seq
 	}
-	at := func(i int) *Event { return &j.recent[(j.next+i)%n] }
+	at := func(i int) *Event { return j.recent[(j.next+i)%n] }
 	oldest := at(0).Seq
 	skip := 0
 	if after >= oldest {

@@ -43,7 +43,7 @@ type keeper struct {
 	reason     string         // why it failed
 	rollout    *RolloutStatus // how the latest one goes, or went
 	gaveUp     string         // why it had failed when the manager before ended
-	demand     demand         // of one that is started on demand
+	demand     *demand        // of one that is, or was, started on demand
 	listening  []Socket       // what is to be open for it
 	binding    int            // how often that is yet to be made so
 	detaching  int            // detached processes that are being started
@@ -84,6 +84,7 @@ type waiter struct {
 
 func newKeeper(m *Manager, r *recipe) *keeper {
 	k := &keeper{m: m, name: r.Name, recipe: r, wanted: r.starts(), count: r.wanted(), agenda: newAgenda(r)}
+	k.mayDoze()
 	k.box.after = k.reconcile
 	return k
 }
@@ -276,7 +277,7 @@ func (k *keeper) launchFailed(p *process, err error) {
 		return
 	}
 	reason := launchError(err)
-	p.failure = reason
+	p.said = reason
 	if k.rolloutOf(p) != nil {
 		k.rolloutFailed(p.name() + " " + reason)
 	}
@@ -342,7 +343,7 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 	s := k.slots[p.slot-1]
 	exit := p.exit(e)
 	asked, replaced := p.leaving(), s.old == p
-	p.ended, p.failure = exit, p.whyFailed(exit)
+	p.ended = exit
 	k.noteRecovery(p, exit.Time)
 	s.lastExit, s.lastLog = exit, &p.log
 	p.unwatch()

@@ -98,8 +98,18 @@ func (k *keeper) answers() bool {
 	return true
 }
 
+// mayDoze sees that what is known of demand has a place, if there may be any.
+func (k *keeper) mayDoze() {
+	if k.recipe.OnDemand && k.demand == nil {
+		k.demand = &demand{}
+	}
+}
+
 // settleDown has the template sleep if nothing of it runs, or is about to.
 func (k *keeper) settleDown() {
+	if k.demand == nil {
+		return
+	}
 	k.demand.from, k.demand.quick, k.demand.fault = time.Time{}, 0, ""
 	k.demand.asleep = k.recipe.OnDemand && k.live == 0
 	for _, s := range k.slots {
@@ -112,7 +122,7 @@ func (k *keeper) settleDown() {
 // sleep has the template sleep again. One that does so soon after it was woken up is
 // left alone for a while, as it may have left what woke it where it is.
 func (k *keeper) sleep(now time.Time) {
-	d := &k.demand
+	d := k.demand
 	rule := k.startRule()
 	if now.Sub(d.wokenAt) >= rule.resetAfter {
 		d.quick = 0
@@ -126,8 +136,8 @@ func (k *keeper) sleep(now time.Time) {
 
 // doze looks whether the template is to sleep, and has its sockets watched while it does.
 func (k *keeper) doze(now time.Time) {
-	d := &k.demand
-	if !k.recipe.OnDemand && d.watching == nil && d.look == nil {
+	d := k.demand
+	if d == nil || !k.recipe.OnDemand && d.watching == nil && d.look == nil {
 		return
 	}
 	up := k.recipe.OnDemand && k.intent == up && !k.removing && !k.closing
@@ -238,7 +248,7 @@ func (k *keeper) knocked(w *watching, name string) {
 
 // lookForUse looks now and then whether somebody is connected.
 func (k *keeper) lookForUse(now time.Time, wanted bool) {
-	d := &k.demand
+	d := k.demand
 	if !wanted || k.live == 0 {
 		d.look = again(d.look, false, 0, nil)
 		d.usedAt = time.Time{}
@@ -265,7 +275,7 @@ func (k *keeper) lookForUse(now time.Time, wanted bool) {
 
 // looked: so many are connected.
 func (k *keeper) looked(t *time.Timer, n int, err error) {
-	d := &k.demand
+	d := k.demand
 	if d.look != t {
 		return
 	}

@@ -37,9 +37,9 @@ type memory struct {
 
 // past is what is remembered of a template.
 type past struct {
-	own   []*Event         // of the template as a whole
-	slots map[int][]*Event // of each of its slots
-	runs  pastRuns         // how far its schedule has come
+	own   []*Event   // of the template as a whole
+	slots [][]*Event // of each of its slots, the first one at 0
+	runs  pastRuns   // how far its schedule has come
 }
 
 // note takes in an event, which is not changed any more.
@@ -70,15 +70,19 @@ func (m *memory) note(e *Event) {
 		p.own = remember(p.own, e)
 		return
 	}
-	list := p.slots[e.Slot]
-	if n := len(list); e.Kind == KindExit && n > 0 && list[n-1].Kind == KindReap && list[n-1].Message == scaledDown {
-		p.slots[e.Slot] = []*Event{e} // the slot is no more
+	if e.Slot < 0 || e.Slot > MaxProcesses {
 		return
 	}
-	if p.slots == nil {
-		p.slots = map[int][]*Event{}
+	for len(p.slots) < e.Slot {
+		p.slots = append(p.slots, nil)
 	}
-	p.slots[e.Slot] = remember(list, e)
+	at := &p.slots[e.Slot-1]
+	list := *at
+	if n := len(list); e.Kind == KindExit && n > 0 && list[n-1].Kind == KindReap && list[n-1].Message == scaledDown {
+		*at = []*Event{e} // the slot is no more
+		return
+	}
+	*at = remember(list, e)
 }
 
 // remember adds an event to a list that is bounded.
@@ -118,8 +122,8 @@ func (p *past) selected(sel selection) []*Event {
 	if !sel.one() {
 		list = append(list, p.own...)
 	}
-	for n, events := range p.slots {
-		if sel.slot != 0 && n != sel.slot {
+	for i, events := range p.slots {
+		if sel.slot != 0 && i+1 != sel.slot {
 			continue
 		}
 		for _, e := range events {
@@ -231,8 +235,10 @@ func (k *keeper) recall(crashing bool) (known bool) {
 	}
 	own, runs := slices.Clone(p.own), p.runs
 	slots := make(map[int][]*Event, len(p.slots))
-	for n, list := range p.slots {
-		slots[n] = slices.Clone(list)
+	for i, list := range p.slots {
+		if len(list) > 0 {
+			slots[i+1] = slices.Clone(list)
+		}
 	}
 	k.m.events.mu.Unlock()
 	now := time.Now()
@@ -352,7 +358,9 @@ func (k *keeper) before(slot int) ago {
 	k.m.events.mu.Lock()
 	defer k.m.events.mu.Unlock()
 	if p := k.m.events.past.templates[k.name]; p != nil {
-		return slices.Clone(p.slots[slot])
+		if slot <= len(p.slots) {
+			return slices.Clone(p.slots[slot-1])
+		}
 	}
 	return nil
 }

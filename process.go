@@ -27,7 +27,6 @@ type process struct {
 	leave Kind         // the event that says so
 	// killed says that it did not stop when asked and was killed.
 	killed  string
-	failure string    // why it could not be started, or has ended
 	fault   failing   // of its own, because of which it was told to stop
 	stored  []stored  // copies of what is kept for the slot, until it was started
 	readied time.Time // when it became ready, if an earlier manager had it then

@@ -2,6 +2,7 @@ package gaffer
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,8 +60,8 @@ type recipe struct {
 	cred     *proc.Cred
 	account  map[string]string // HOME, USER, LOGNAME and SHELL of uid
 	labels   []string          // by stream number; "" is not captured, or merged
-	envSum   [32]byte          // of what is in env_files
-	rule     schedule.Rule     // of its schedule
+	envSum   string            // of what is in env_files, in hex; "": there are none
+	rule     *schedule.Rule    // of its schedule; nil: it has none
 
 	bounds     *atomic.Pointer[bounds] // of the latest start, shared by copies; nil: it has no limits
 	unresolved error                   // why uid or gid could not be looked up; tried again at each start
@@ -86,7 +87,7 @@ func looseRecipe(t Template, env *environment, instance string) (*recipe, error)
 	r := &recipe{Template: t.clone(), env: env, instance: instance}
 	r.labels, r.envSum = r.streamLabels(), r.sumEnvFiles()
 	if r.Schedule != nil {
-		r.rule = r.Schedule.rule()
+		r.rule = new(r.Schedule.rule())
 	}
 	r.unresolved = r.resolveAccount()
 	if r.limited() {
@@ -137,17 +138,16 @@ func (t *Template) clone() Template {
 
 // sumEnvFiles tells apart what is in env_files. What can't be read is said when it
 // is used.
-func (r *recipe) sumEnvFiles() (sum [32]byte) {
+func (r *recipe) sumEnvFiles() string {
 	if len(r.EnvFiles) == 0 {
-		return sum
+		return ""
 	}
 	h := sha256.New()
 	for _, file := range r.EnvFiles {
 		vars, err := dotenv.Read(file)
 		fmt.Fprintln(h, len(vars), vars, err) // a map is printed in the order of its keys
 	}
-	h.Sum(sum[:0])
-	return sum
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func (r *recipe) resolveAccount() error {

@@ -187,7 +187,7 @@ func (k *keeper) restartOne(p *process, how RestartMode) outcome {
 			if !failed() {
 				return nil
 			}
-			return conflictf("%s: the new process has failed: %s; the old one goes on", p.name(), next.failure)
+			return conflictf("%s: the new process has failed: %s; the old one goes on", p.name(), next.said)
 		},
 	}
 }
@@ -274,6 +274,7 @@ func (k *keeper) update(r *recipe) (outcome, error) {
 func (k *keeper) setRecipe(r *recipe) {
 	was := k.recipe
 	k.recipe = r
+	k.mayDoze()
 	if !reflect.DeepEqual(was.DependsOn, r.DependsOn) {
 		k.m.mu.Lock()
 		k.m.learn(k, r.DependsOn)

@@ -54,7 +54,7 @@ func (k *keeper) scheduled() {
 	}
 	now := k.m.reading()
 	if a.plan == nil {
-		a.plan = schedule.NewPlan(k.recipe.rule, now, a.anchor)
+		a.plan = schedule.NewPlan(*k.recipe.rule, now, a.anchor)
 		a.anchor = time.Time{}
 	}
 	k.watchClock(k.recipe.Schedule.Cron != "")
