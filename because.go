@@ -58,7 +58,7 @@ func (t *Template) WorkDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r, err := looseRecipe(*t, env, "")
+	r, err := looseRecipe(*t, env)
 	if err != nil {
 		return "", err
 	}

@@ -212,14 +212,26 @@ func (d *dependencies) ranks() map[string]int {
 // keeper.
 type gate struct {
 	passed bool   // it need not wait, or has waited
-	why    string // it waits
 	stuck  bool   // nothing that is on its way will end the waiting
+	why    string // it waits
+	loss   *loss  // nil: it depends on nothing
+}
 
-	lost   bool      // since it passed, a condition was lost
-	whose  string    // the first one that was
-	again  time.Time // when it is acted on that it is met again; zero: it is not
-	losses int       // in a row
-	lostAt time.Time // when the latest one was
+// loss is what has become of conditions that were met.
+type loss struct {
+	lost  bool      // since the gate was passed, a condition was lost
+	whose string    // the first one that was
+	again time.Time // when it is acted on that it is met again; zero: it is not
+	count int       // in a row
+	at    time.Time // when the latest one was
+}
+
+// again is when the gate is to be looked at, zero if something else tells.
+func (g *gate) again() (due time.Time) {
+	if g.loss != nil {
+		due = g.loss.again
+	}
+	return due
 }
 
 // How long a condition has to be met again before it is acted on: longer and longer when
@@ -290,6 +302,9 @@ func (k *keeper) lookAtGate() {
 		k.gate = gate{passed: true}
 		return
 	}
+	if g.loss == nil {
+		g.loss = &loss{}
+	}
 	found := k.m.graph.look(k.recipe.DependsOn)
 	why, stuck, lost := "", false, ""
 	for _, name := range slices.Sorted(maps.Keys(k.recipe.DependsOn)) {
@@ -311,7 +326,7 @@ func (k *keeper) lookAtGate() {
 		return
 	}
 	if k.recipe.OnLoss == "" || k.recipe.OnLoss == LossIgnore || k.intent != up || k.idle() {
-		g.lost = false
+		g.loss.lost = false
 		return
 	}
 	k.weigh(lost, why)
@@ -320,51 +335,51 @@ func (k *keeper) lookAtGate() {
 // mayPass opens the gate if nothing is waited for any more. One that has stopped because
 // of a loss waits for a while.
 func (k *keeper) mayPass(why string) {
-	g := &k.gate
+	g, l := &k.gate, k.gate.loss
 	switch {
 	case why != "":
-		if g.again = (time.Time{}); g.lost {
-			g.lostAt = time.Now()
+		if l.again = (time.Time{}); l.lost {
+			l.at = time.Now()
 		}
-	case !g.lost:
+	case !l.lost:
 		g.passed = true
-	case g.again.IsZero():
-		g.again = time.Now().Add(g.patience())
-	case !time.Now().Before(g.again):
-		g.passed, g.lost, g.again = true, false, time.Time{}
-		g.losses++
+	case l.again.IsZero():
+		l.again = time.Now().Add(l.patience())
+	case !time.Now().Before(l.again):
+		g.passed, l.lost, l.again = true, false, time.Time{}
+		l.count++
 	}
 }
 
 // weigh acts on the loss of a condition, and on its return.
 func (k *keeper) weigh(lost, why string) {
-	g, now := &k.gate, time.Now()
+	l, now := k.gate.loss, time.Now()
 	switch {
 	case lost != "":
-		first := !g.lost
-		if first && now.Sub(g.lostAt) > lossForgotten {
-			g.losses = 0
+		first := !l.lost
+		if first && now.Sub(l.at) > lossForgotten {
+			l.count = 0
 		}
-		g.lost, g.whose, g.again, g.lostAt = true, lost, time.Time{}, now
+		l.lost, l.whose, l.again, l.at = true, lost, time.Time{}, now
 		if first && k.recipe.OnLoss == LossStop {
-			g.passed = false
+			k.gate.passed = false
 			k.dismiss(k.gate.why)
 		}
-	case !g.lost || why != "":
-	case g.again.IsZero():
-		g.again = now.Add(g.patience())
-	case !now.Before(g.again):
-		g.lost, g.again = false, time.Time{}
-		g.losses++
-		k.publish(Event{Kind: KindRestart, Message: g.whose + " was lost, and is there again"})
+	case !l.lost || why != "":
+	case l.again.IsZero():
+		l.again = now.Add(l.patience())
+	case !now.Before(l.again):
+		l.lost, l.again = false, time.Time{}
+		l.count++
+		k.publish(Event{Kind: KindRestart, Message: l.whose + " was lost, and is there again"})
 		k.replaceRunning()
 	}
 }
 
 // patience is how long a condition has to be met again.
-func (g *gate) patience() time.Duration {
+func (l *loss) patience() time.Duration {
 	wait := lossPatience
-	for range g.losses {
+	for range l.count {
 		if wait *= lossFactor; wait >= lossPatienceX {
 			return lossPatienceX
 		}

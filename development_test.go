@@ -89,7 +89,7 @@ func TestScaleBeginsWithTheLeast(t *testing.T) {
 // nothing of it.
 func TestAppsTablesAreNoReasonForARestart(t *testing.T) {
 	env := newEnvironment(nil, "/")
-	a, err := looseRecipe(Template{Name: "web", Cmd: "x"}, env, "")
+	a, err := looseRecipe(Template{Name: "web", Cmd: "x"}, env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestAppsTablesAreNoReasonForARestart(t *testing.T) {
 		Name: "web", Cmd: "x", ExitWith: true, Watch: &Watch{Paths: []string{"a"}, Ignore: []string{"b"}, DefaultIgnore: new(false), Debounce: new(Duration(0))},
 		Scale: &Autoscale{Min: new(1), Max: 3, CPU: 1, Cooldown: new(Duration(0))},
 	}
-	b, err := looseRecipe(full, env, "")
+	b, err := looseRecipe(full, env)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -261,7 +261,7 @@ func (r *recipe) errandSpec(e *errand, mark string) (*proc.Spec, error) {
 		return nil, &FieldError{"cwd", err}
 	}
 	return &proc.Spec{
-		Args: argv, Env: r.environ(vars), Dir: dir, Cred: r.cred, Outputs: 2, Merge: !e.apart, Token: markName + "=" + mark,
+		Args: argv, Env: r.environ(vars), Dir: dir, Cred: r.cred(), Outputs: 2, Merge: !e.apart, Token: markName + "=" + mark,
 	}, nil
 }
 

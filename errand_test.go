@@ -41,7 +41,7 @@ func (t *heard) errand(r *recipe, cmd string) errand {
 
 func (m *Manager) looseOf(t *testing.T, tmpl Template) *recipe {
 	t.Helper()
-	r, err := looseRecipe(tmpl, m.env, m.instance)
+	r, err := looseRecipe(tmpl, m.env)
 	if err != nil {
 		t.Fatal(err)
 	}

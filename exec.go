@@ -128,12 +128,9 @@ func (m *Manager) recipeOf(ctx context.Context, target Target) (r *recipe, slot 
 
 // oneOff is how to run the command of that number in the environment of a slot.
 func (r *recipe) oneOff(slot int, n uint64, how *ExecOptions) (*proc.Spec, error) {
-	if r.unresolved != nil {
-		again := *r
-		if err := again.resolveAccount(); err != nil {
-			return nil, err
-		}
-		r = &again
+	r, err := r.resolved()
+	if err != nil {
+		return nil, err
 	}
 	vars, field, err := r.variables(slot, 0)
 	if err != nil {
@@ -164,7 +161,7 @@ func (r *recipe) oneOff(slot int, n uint64, how *ExecOptions) (*proc.Spec, error
 		return nil, &FieldError{"cwd", err}
 	}
 	spec := &proc.Spec{
-		Args: slices.Clone(how.Args), Env: r.environ(vars), Dir: dir, Cred: r.cred,
+		Args: slices.Clone(how.Args), Env: r.environ(vars), Dir: dir, Cred: r.cred(),
 		Terminal: how.Terminal != nil, Token: markName + "=" + vars[markName],
 	}
 	if spec.Path, err = lookProgram(spec, spec.Args[0], r.env); err != nil {

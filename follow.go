@@ -145,9 +145,11 @@ func (f *follower) attachAll(k *keeper) {
 }
 
 func (f *follower) attach(p *process, backlog int) {
-	p.log.Attach(f.reader, backlog, func(stream int) bool {
-		return len(f.how.Labels) == 0 || slices.Contains(f.how.Labels, p.label(stream))
-	})
+	var want func(stream int) bool // nil: all streams
+	if len(f.how.Labels) > 0 {
+		want = func(stream int) bool { return slices.Contains(f.how.Labels, p.label(stream)) }
+	}
+	p.log.Attach(f.reader, backlog, want)
 }
 
 // Next implements Stream.

@@ -102,7 +102,7 @@ func (m *Manager) adopt(ctx context.Context, h *proc.Held) error {
 	m.mu.Lock()
 	k := m.keepers[n.Name]
 	m.mu.Unlock()
-	r, err := looseRecipe(n.Template, m.env, m.instance)
+	r, err := looseRecipe(n.Template, m.env)
 	if err != nil {
 		return m.adoptAsIs(ctx, k, &n, h, err)
 	}
@@ -145,7 +145,7 @@ func (k *keeper) adopt(n *note, r *recipe, h *proc.Held) {
 	s := k.slotUpTo(n.Slot)
 	before := k.before(n.Slot)
 	h.Spare = r.KillMode == KillProcess
-	h.Notify, p.readied = r.notifies(), before.ready(h.ID)
+	h.Notify, p.readyAt = r.notifies(), before.ready(h.ID)
 	if h.Reaped || before.ended(h.ID) { // only its output may go on
 		exit := before.exit(h.ID)
 		resumes := !h.Reaped && k.resumeEnd(s, p, exit)

@@ -22,14 +22,14 @@ type keeper struct {
 	recipe     *recipe
 	intent     intent
 	wanted     bool // while it is fresh: it is to be started
+	removing   bool
+	closing    bool // the manager stops: nothing is started any more
+	frozen     bool // nor is anything else done
 	count      int  // the wanted number of processes
 	why        string
 	restarting *restarting // what a restart still has to do
 	previous   *recipe     // what it was before the latest update
 	gate       gate        // what it waits for before anything is started
-	removing   bool
-	closing    bool // the manager stops: nothing is started any more
-	frozen     bool // nor is anything else done
 
 	// What is.
 	slots      []*slot // slots[i].n is i+1
@@ -50,8 +50,8 @@ type keeper struct {
 	asides     int            // hooks that are run and that nothing waits for
 	storing    bool           // descriptors are kept for slots
 	ended      bool           // removed, and nothing is left of it
+	guarded    bool           // its memory is looked at
 
-	guarded bool        // its memory is looked at
 	agenda  *agenda     // nil without a schedule
 	known   known       // what the Store was told
 	timer   *time.Timer // wakes reconcile at the next time that something is due
@@ -59,7 +59,7 @@ type keeper struct {
 }
 
 // intent is what is wanted of a template as a whole.
-type intent int
+type intent int8
 
 const (
 	fresh  intent = iota // it was added and nobody has asked for anything yet
@@ -510,7 +510,7 @@ func (k *keeper) due(now time.Time) time.Time {
 	if k.size() == 0 {
 		return time.Time{}
 	}
-	due := sooner(sooner(k.expiry(), k.gate.again), sooner(k.rolloutDue(), k.agendaDue(now)))
+	due := sooner(sooner(k.expiry(), k.gate.again()), sooner(k.rolloutDue(), k.agendaDue(now)))
 	if !k.pauseUntil.IsZero() {
 		return sooner(due, k.pauseUntil)
 	}

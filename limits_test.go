@@ -58,7 +58,7 @@ func TestLimitsBecomeThoseOfASpec(t *testing.T) {
 	r, err := looseRecipe(Template{
 		Name: "web", Cmd: "x", Cwd: dir, Env: map[string]string{"DATA": "/data"}, Nice: new(5), IOPrio: "best-effort:6", CPUAffinity: "0", Umask: "027", OOMScoreAdj: new(900),
 		Limits: &Limits{NoFile: "64:100", Core: "0", CPUTime: "1500ms", Stack: "8MiB"},
-	}, newEnvironment(nil, "/base"), "mark")
+	}, newEnvironment(nil, "/base"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestLimitsBecomeThoseOfASpec(t *testing.T) {
 	if runtime.GOOS == "linux" && !reflect.DeepEqual(spec.Limits, want) {
 		t.Errorf("got  %+v\nwant %+v", spec.Limits, want)
 	}
-	plain, err := looseRecipe(Template{Name: "web", Cmd: "x", MaxMemory: 1 << 30, Limits: &Limits{BestEffort: true}, Sandbox: &Sandbox{}}, newEnvironment(nil, "/base"), "mark")
+	plain, err := looseRecipe(Template{Name: "web", Cmd: "x", MaxMemory: 1 << 30, Limits: &Limits{BestEffort: true}, Sandbox: &Sandbox{}}, newEnvironment(nil, "/base"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestPathsOfASandboxAreResolvedAndChecked(t *testing.T) {
 	env := newEnvironment([]string{"HOME=" + dir}, "/base")
 	sandbox := func(s Sandbox) *recipe {
 		s.BestEffort = true // Landlock may be missing
-		r, err := looseRecipe(Template{Name: "web", Cmd: "/bin/sh", Cwd: dir, Sandbox: &s}, env, "mark")
+		r, err := looseRecipe(Template{Name: "web", Cmd: "/bin/sh", Cwd: dir, Sandbox: &s}, env)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestPathsOfASandboxAreResolvedAndChecked(t *testing.T) {
 
 func TestProgramInTheOldTmpIsRefused(t *testing.T) {
 	tmpl := Template{Name: "web", Cmd: "/bin/sh", Cwd: "/tmp/x", Sandbox: &Sandbox{PrivateTmp: true}}
-	r, err := looseRecipe(tmpl, newEnvironment(nil, "/"), "mark")
+	r, err := looseRecipe(tmpl, newEnvironment(nil, "/"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,11 +211,11 @@ func TestLimitsThatChangeReplaceProcesses(t *testing.T) {
 	same := func(change func(*Template)) bool {
 		changed := base.clone()
 		change(&changed)
-		a, err := looseRecipe(base, newEnvironment(nil, "/"), "")
+		a, err := looseRecipe(base, newEnvironment(nil, "/"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := looseRecipe(changed, newEnvironment(nil, "/"), "")
+		b, err := looseRecipe(changed, newEnvironment(nil, "/"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -144,6 +144,7 @@ func New(opts Options) (*Manager, error) {
 	if outer := m.env.value[markName]; outer != "" {
 		m.instance = outer + "/" + m.instance
 	}
+	m.env.instance = m.instance
 	if m.logger == nil {
 		m.logger = slog.New(slog.DiscardHandler)
 	}

@@ -64,7 +64,7 @@ func (t *Template) succeeded(e *Exit) bool {
 }
 
 // rest is how a slot is that is left empty because its process has ended.
-type rest int
+type rest int8
 
 const (
 	restless rest = iota // it is to have a process

@@ -12,7 +12,7 @@ import (
 // Preview says what adding or updating a template would do now, and does nothing.
 // ErrInvalid: it can't be started as it stands.
 func (m *Manager) Preview(ctx context.Context, t Template) (Step, error) {
-	r, err := newRecipe(t, m.env, m.instance)
+	r, err := newRecipe(t, m.env)
 	if err != nil {
 		return Step{}, err
 	}

@@ -26,18 +26,15 @@ type process struct {
 	why   string       // why it was told to stop, "" as long as it was not
 	leave Kind         // the event that says so
 	// killed says that it did not stop when asked and was killed.
-	killed  string
-	fault   failing   // of its own, because of which it was told to stop
-	stored  []stored  // copies of what is kept for the slot, until it was started
-	readied time.Time // when it became ready, if an earlier manager had it then
+	killed string
+	stored []stored // copies of what is kept for the slot, until it was started
 	watch
 	attended
-	gone bool // it has left its slot
 	// patience ends the time that it has to stop.
 	patience *time.Timer
-
-	// bare says that it was found running without the terminal that it should have.
-	bare bool
+	fault    failing // of its own, because of which it was told to stop
+	gone     bool    // it has left its slot
+	bare     bool    // it was found running without the terminal that it should have
 
 	withdrawn atomic.Bool // anybody's: it need not be started any more
 }

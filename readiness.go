@@ -17,7 +17,7 @@ import (
 // unhealthy. What is asked is asked beside the keeper, which is told.
 
 // failing is why a process was told to stop, where that is a failure of its own.
-type failing int
+type failing int8
 
 const (
 	faultless failing = iota
@@ -28,7 +28,7 @@ const (
 )
 
 // verdict of the health of a process.
-type wellbeing int
+type wellbeing int8
 
 const (
 	unknown wellbeing = iota
@@ -40,21 +40,21 @@ const (
 type watch struct {
 	ready   bool
 	health  wellbeing
-	said    string             // by the latest probe that failed
+	exempts bool  // failures do not count yet
+	fails   int32 // of health probes in a row
+	passes  int32
+	said    string             // by the latest probe that failed; once it has ended: why
 	status  string             // what it says of itself
 	cancel  context.CancelFunc // ends the probing; nil: there is none
 	limit   *time.Timer        // for readiness, then for signs of life
 	every   time.Duration      // between signs of life
-	fails   int                // of health probes in a row
-	passes  int
-	readyAt time.Time // zero: it has not been
-	exempts bool      // failures do not count yet
+	readyAt time.Time          // when it became ready, perhaps under an earlier manager; zero: it has not
 }
 
 // began: a process runs. It is ready when that is known.
 func (k *keeper) began(p *process) {
 	how := p.recipe.Ready
-	if how == nil || !p.readied.IsZero() {
+	if how == nil || !p.readyAt.IsZero() {
 		k.becameReady(p, "")
 		return
 	}
@@ -156,7 +156,7 @@ func (k *keeper) becameReady(p *process, how string) {
 	}
 	p.unwatch()
 	p.ready, p.said = true, ""
-	p.readyAt = cmp.Or(p.readied, p.os.Started())
+	p.readyAt = cmp.Or(p.readyAt, p.os.Started())
 	s := k.slots[p.slot-1]
 	if how != "" {
 		p.readyAt = time.Now()
@@ -226,7 +226,7 @@ func (k *keeper) probed(p *process, rule Health, err error) {
 	p.limit.Reset(time.Duration(rule.Interval))
 	if err == nil {
 		p.fails, p.exempts = 0, false
-		if p.passes++; p.health != healthy && p.passes >= rule.Successes {
+		if p.passes++; p.health != healthy && int(p.passes) >= rule.Successes {
 			k.becameHealthy(p, rule.probes().String())
 		}
 		return
@@ -236,8 +236,8 @@ func (k *keeper) probed(p *process, rule Health, err error) {
 		return
 	}
 	p.exempts = false
-	if p.fails++; p.fails >= rule.Failures {
-		k.becameIll(p, fmt.Sprintf("%s failed: %s", plural(p.fails, "probe", "probes in a row"), p.said))
+	if p.fails++; int(p.fails) >= rule.Failures {
+		k.becameIll(p, fmt.Sprintf("%s failed: %s", plural(int(p.fails), "probe", "probes in a row"), p.said))
 	}
 }
 
@@ -391,7 +391,7 @@ func (k *keeper) extend(p *process, by time.Duration) {
 
 // mayNotify says whether a user may tell of the recipe's processes.
 func (r *recipe) mayNotify(uid uint32) bool {
-	return uid == 0 || int64(uid) == int64(r.env.uid) || r.cred != nil && r.cred.UID == uid
+	return uid == 0 || int64(uid) == int64(r.env.uid) || r.cred() != nil && r.cred().UID == uid
 }
 
 // saidReady: the process has written to the descriptor by which it says that it is ready.

@@ -29,6 +29,8 @@ type environment struct {
 	value map[string]string
 	dir   string // the manager's working directory, which relative ones start from
 	uid   int    // whom the manager runs as
+	// instance is the manager's part of the marks of its processes.
+	instance string
 }
 
 // managersOwn are variables by which those that have started the manager speak with it:
@@ -55,41 +57,60 @@ func newEnvironment(list []string, dir string) *environment {
 // processes worked out. It is not changed after it was made.
 type recipe struct {
 	Template
-	env      *environment
-	instance string // the manager's part of the mark
-	cred     *proc.Cred
-	account  map[string]string // HOME, USER, LOGNAME and SHELL of uid
-	labels   []string          // by stream number; "" is not captured, or merged
-	envSum   string            // of what is in env_files, in hex; "": there are none
-	rule     *schedule.Rule    // of its schedule; nil: it has none
+	env     *environment
+	account *account                // of uid and gid; nil: it has the manager's
+	labels  []string                // by stream number; "" is not captured, or merged; not to be changed
+	envSum  string                  // of what is in env_files, in hex; "": there are none
+	rule    *schedule.Rule          // of its schedule; nil: it has none
+	bounds  *atomic.Pointer[bounds] // of the latest start, shared by copies; nil: it has no limits
+}
 
-	bounds     *atomic.Pointer[bounds] // of the latest start, shared by copies; nil: it has no limits
-	unresolved error                   // why uid or gid could not be looked up; tried again at each start
+// account is whom the processes of a template run as. It is not changed.
+type account struct {
+	cred *proc.Cred
+	vars map[string]string // HOME, USER, LOGNAME and SHELL of uid
+	err  error             // why uid or gid could not be looked up; tried again at each start
+}
+
+// cred is whom processes run as, nil if that is the manager's user.
+func (r *recipe) cred() *proc.Cred {
+	if r.account == nil {
+		return nil
+	}
+	return r.account.cred
+}
+
+// unresolved is why uid or gid could not be looked up.
+func (r *recipe) unresolved() error {
+	if r.account == nil {
+		return nil
+	}
+	return r.account.err
 }
 
 // newRecipe checks a template and works it out. The error names the field.
-func newRecipe(t Template, env *environment, instance string) (*recipe, error) {
-	r, err := looseRecipe(t, env, instance)
+func newRecipe(t Template, env *environment) (*recipe, error) {
+	r, err := looseRecipe(t, env)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(r.unresolved, r.checkOnDemand(), r.check()); err != nil {
+	if err := errors.Join(r.unresolved(), r.checkOnDemand(), r.check()); err != nil {
 		return nil, named(t.Name, err)
 	}
 	return r, nil
 }
 
 // looseRecipe is newRecipe for a template that need not be startable just now.
-func looseRecipe(t Template, env *environment, instance string) (*recipe, error) {
+func looseRecipe(t Template, env *environment) (*recipe, error) {
 	if err := t.Validate(); err != nil {
 		return nil, named(t.Name, err)
 	}
-	r := &recipe{Template: t.clone(), env: env, instance: instance}
+	r := &recipe{Template: t.clone(), env: env}
 	r.labels, r.envSum = r.streamLabels(), r.sumEnvFiles()
 	if r.Schedule != nil {
 		r.rule = new(r.Schedule.rule())
 	}
-	r.unresolved = r.resolveAccount()
+	r.resolveAccount()
 	if r.limited() {
 		r.bounds = new(atomic.Pointer[bounds])
 		r.bounds.Store(r.newBounds(false))
@@ -105,7 +126,7 @@ func (t *Template) Check() error {
 	if err != nil {
 		return err
 	}
-	_, err = newRecipe(*t, env, "")
+	_, err = newRecipe(*t, env)
 	return err
 }
 
@@ -150,30 +171,37 @@ func (r *recipe) sumEnvFiles() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (r *recipe) resolveAccount() error {
+func (r *recipe) resolveAccount() {
 	if r.UID == "" && r.GID == "" {
-		return nil
+		return
 	}
 	cred, user, err := proc.LookupCred(string(r.UID), string(r.GID))
-	if err != nil {
+	r.account = &account{cred: cred}
+	switch {
+	case err != nil:
 		field := "uid"
 		if _, _, e := proc.LookupCred(string(r.UID), ""); r.UID == "" || e == nil {
 			field = "gid"
 		}
-		return &FieldError{field, invalidf("%v", err)}
+		r.account.err = &FieldError{field, invalidf("%v", err)}
+	case r.UID != "" && user != nil:
+		vars := map[string]string{"HOME": user.Home, "USER": user.Name, "LOGNAME": user.Name, "SHELL": user.Shell}
+		maps.DeleteFunc(vars, func(_, v string) bool { return v == "" })
+		r.account.vars = vars
 	}
-	r.cred = cred
-	if r.UID != "" && user != nil {
-		r.account = map[string]string{"HOME": user.Home, "USER": user.Name, "LOGNAME": user.Name, "SHELL": user.Shell}
-		maps.DeleteFunc(r.account, func(_, v string) bool { return v == "" })
-	}
-	return nil
 }
+
+// usualLabels are those of nearly all templates.
+var usualLabels = []string{"stdin", "stdout", "stderr"}
 
 // streamLabels are the labels by stream number: stdin's place is empty.
 func (r *recipe) streamLabels() []string {
+	out := r.outputs()
+	if len(r.CustomStreams) == 0 && slices.Equal(out, usualLabels[1:]) {
+		return usualLabels
+	}
 	labels := []string{"stdin", "", ""}
-	copy(labels[1:], r.outputs())
+	copy(labels[1:], out)
 	if r.merges() {
 		labels[2] = ""
 	}
@@ -234,7 +262,7 @@ func (r *recipe) spec(slot int, id uint64) (*proc.Spec, string, error) {
 	}
 	outputs := r.outputs()
 	spec := &proc.Spec{
-		Args: argv, Env: r.environ(vars), Dir: dir, Cred: r.cred,
+		Args: argv, Env: r.environ(vars), Dir: dir, Cred: r.cred(),
 		Outputs: len(outputs), Merge: r.merges(), Input: r.RedirectInput, Terminal: r.PTY,
 		Streams: len(r.CustomStreams), Files: r.Files, Detach: r.Detach, Token: markName + "=" + r.mark(id),
 		Notify: r.notifies(), ReadyFD: r.readyFD(),
@@ -270,7 +298,7 @@ func (r *recipe) workDir(lookup func(string) (string, bool)) (string, error) {
 const markName = "GAFFER_INSTANCE"
 
 func (r *recipe) mark(id uint64) string {
-	mark := r.instance + "." + strconv.FormatUint(id, 10)
+	mark := r.env.instance + "." + strconv.FormatUint(id, 10)
 	if r.KillMode == KillProcess {
 		mark += spared
 	}
@@ -342,7 +370,9 @@ func (r *recipe) variables(slot int, id uint64) (vars map[string]string, field s
 		}
 		maps.Copy(vars, read)
 	}
-	maps.Copy(vars, r.account)
+	if r.account != nil {
+		maps.Copy(vars, r.account.vars)
+	}
 	if _, given := vars["TERM"]; r.PTY && !given {
 		vars["TERM"] = defaultTerm
 	}
@@ -404,9 +434,9 @@ func (t *Template) Environ() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := looseRecipe(*t, env, "")
+	r, err := looseRecipe(*t, env)
 	if err == nil {
-		err = r.unresolved
+		err = r.unresolved()
 	}
 	if err != nil {
 		return nil, err
@@ -438,11 +468,12 @@ func lookProgram(spec *proc.Spec, program string, env *environment) (string, err
 
 // resolved is the recipe with its user and group looked up.
 func (r *recipe) resolved() (*recipe, error) {
-	if r.unresolved == nil {
+	if r.unresolved() == nil {
 		return r, nil
 	}
 	again := *r
-	return &again, again.resolveAccount()
+	again.resolveAccount()
+	return &again, again.unresolved()
 }
 
 // betterError is why a start has failed: what is in the way is said better by who looks

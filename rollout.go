@@ -387,7 +387,7 @@ const (
 
 // again is a recipe as it would be for a new process.
 func (k *keeper) again(r *recipe) *recipe {
-	fresh, err := looseRecipe(r.Template, k.m.env, k.m.instance)
+	fresh, err := looseRecipe(r.Template, k.m.env)
 	if err != nil {
 		return nil
 	}

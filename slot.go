@@ -16,8 +16,8 @@ type slot struct {
 
 	crashes  int       // in a row
 	restarts int       // crashes that were followed by a new process
-	crashed  bool      // the next process follows a crash
 	retryAt  time.Time // before which nothing is started
+	crashed  bool      // the next process follows a crash
 	rest     rest      // it is left empty, for its process has done what it should, or failed
 	reason   string    // why the slot is empty
 	since    time.Time // since when

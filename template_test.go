@@ -97,7 +97,9 @@ func TestWhatCannotBeStartedIsRefusedByName(t *testing.T) {
 func specOf(t *testing.T, tmpl Template, environ ...string) (argv []string, env map[string]string, dir string) {
 	t.Helper()
 	tmpl.Name = "jobs:mail"
-	r, err := looseRecipe(tmpl, newEnvironment(environ, "/base"), "mark")
+	manager := newEnvironment(environ, "/base")
+	manager.instance = "mark"
+	r, err := looseRecipe(tmpl, manager)
 	if err != nil {
 		t.Fatal(err)
 	}

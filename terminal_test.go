@@ -42,7 +42,7 @@ func TestATerminalIsOneStreamAndHasAKind(t *testing.T) {
 		{Template{}, "TERM=dumb"},
 	} {
 		c.t.Name, c.t.Cmd = "sh", "sh"
-		r, err := newRecipe(c.t, env, "i")
+		r, err := newRecipe(c.t, env)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestATerminalIsOneStreamAndHasAKind(t *testing.T) {
 	typed := Template{Name: "sh", Cmd: "sh", PTY: true, RedirectInput: true, RedirectOutput: []string{"stdout"}}
 	recipes := make([]*recipe, 0, 3)
 	for _, t1 := range []Template{without, with, typed} {
-		r, err := newRecipe(t1, env, "i")
+		r, err := newRecipe(t1, env)
 		if err != nil {
 			t.Fatal(err)
 		}

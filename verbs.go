@@ -11,7 +11,7 @@ import (
 
 // Add implements Controller. Before Run it only registers.
 func (m *Manager) Add(ctx context.Context, t Template) error {
-	r, err := newRecipe(t, m.env, m.instance)
+	r, err := newRecipe(t, m.env)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (m *Manager) Add(ctx context.Context, t Template) error {
 // but can't be started just now (its program, directory, user or a variable is
 // missing) is not refused but goes to back-off, and says so.
 func (m *Manager) Load(ctx context.Context, t Template) error {
-	r, err := looseRecipe(t, m.env, m.instance)
+	r, err := looseRecipe(t, m.env)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (m *Manager) Load(ctx context.Context, t Template) error {
 // returns when each process was started, was not, or waits; wait waits as Add and Update
 // do.
 func (m *Manager) Define(ctx context.Context, t Template) (wait func(context.Context) error, err error) {
-	r, err := newRecipe(t, m.env, m.instance)
+	r, err := newRecipe(t, m.env)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (m *Manager) begin(ctx context.Context, r *recipe, before func(*keeper) (go
 
 // Update implements Controller.
 func (m *Manager) Update(ctx context.Context, t Template) error {
-	r, err := newRecipe(t, m.env, m.instance)
+	r, err := newRecipe(t, m.env)
 	if err != nil {
 		return err
 	}

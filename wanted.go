@@ -101,7 +101,7 @@ func (m *Manager) Restore(ctx context.Context, w Wanted) error {
 	if w.Count < 0 || w.Count > MaxProcesses {
 		return invalidf("template %s: %d processes: want 0 to %d", w.Template.Name, w.Count, MaxProcesses)
 	}
-	r, err := looseRecipe(w.Template, m.env, m.instance)
+	r, err := looseRecipe(w.Template, m.env)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (m *Manager) Restore(ctx context.Context, w Wanted) error {
 	var previous *recipe
 	if w.Previous != nil {
 		// What is of no use any more is nothing to go back to.
-		previous, _ = looseRecipe(*w.Previous, m.env, m.instance)
+		previous, _ = looseRecipe(*w.Previous, m.env)
 	}
 	return m.add(ctx, r, func(k *keeper) bool {
 		k.wanted, k.count, k.previous = w.Active, w.Count, previous

@@ -2,6 +2,7 @@ package console
 
 import (
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ const own = "gaffer"
 func (p *printer) learn(infos []gaffer.Info) {
 	p.width = len(own)
 	p.colors = colors(infos)
-	p.marks = make(map[string][]string, len(infos))
+	p.marks = map[string][]string{}
 	for _, info := range infos {
 		t := info.Template
 		longest := len(t.Name) + 1 + len(strconv.Itoa(max(1, info.Status.MaxProcesses)))
@@ -53,7 +54,7 @@ func (p *printer) learn(infos []gaffer.Info) {
 			p.width = max(p.width, longest)
 		}
 		out := t.Outputs()
-		if len(out) > 0 {
+		if len(out) > 0 && !slices.Equal(out, []string{"stdout", "stderr"}) {
 			p.marks[t.Name] = out
 		}
 	}

@@ -20,10 +20,11 @@ type child struct {
 	handler Handler
 	started time.Time
 	token   string
-	pid     int32
 	birth   uint64 // of a held one: when the kernel says that it began
+	pid     int32
 	detach  bool
 	spare   bool  // what it leaves behind is left alone
+	over    bool  // of the poller: it was said to have ended
 	leaf    *leaf // its own cgroup; nil: none
 	inputs  []*input
 	// captures take what is written to the streams of their numbers; nil: the handler.
@@ -32,12 +33,11 @@ type child struct {
 
 	slots  []uint32 // of the poller: the exit's first, then those of the sources
 	ending *ending  // of the poller: what it left behind is being ended
-	over   bool     // of the poller: it was said to have ended
-	looks  int      // of the poller: for how it ended
+	looks  int32    // of the poller: for how it ended
 
-	mu    sync.Mutex
-	pidfd int32 // -1 when it is closed
-	ended bool  // waited for: pid may be somebody else's
+	ended bool       // waited for: pid may be somebody else's
+	pidfd int32      // -1 when it is closed
+	mu    sync.Mutex // guards pidfd, ended and known
 	// known are descendants that were seen before the end, outside the session.
 	known []descendant
 }
