@@ -49,7 +49,7 @@ type manager interface {
 // Start implements gaffer.App. How the files are is looked at before anything is started
 // that has read them.
 func (a *App) Start(ctx context.Context, m *gaffer.Manager) error {
-	a.m, a.begun, a.tender.Look = m, m.Begun(), a.look
+	a.m, a.begun, a.tender.Look, a.tender.Early = m, m.Begun(), a.look, true
 	a.tender.Start(ctx, m)
 	return nil
 }

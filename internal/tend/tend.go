@@ -32,6 +32,8 @@ type Tender[U Unit] struct {
 	// Look returns what a template is to have: has, which is zero when there is none,
 	// something else, or zero. It is called by one goroutine at a time.
 	Look func(info *gaffer.Info, has U) U
+	// Early has Start look, too, before anything is started.
+	Early bool
 
 	m      Manager
 	cancel context.CancelFunc
@@ -43,12 +45,14 @@ type Tender[U Unit] struct {
 // looked at one by one.
 const mostApart = 16
 
-// Start looks at all templates, and follows them from when the manager has begun. Until
-// then nothing is heard of what happens to them.
+// Start follows templates from when the manager has begun. Until then nothing is heard of
+// what happens to them.
 func (t *Tender[U]) Start(ctx context.Context, m Manager) {
 	ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it goes on until Stop
 	t.m, t.units = m, map[string]U{}
-	t.consider(ctx, gaffer.All)
+	if t.Early {
+		t.consider(ctx, gaffer.All)
+	}
 	t.over.Go(func() { t.follow(ctx) })
 }
 

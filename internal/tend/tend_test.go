@@ -106,7 +106,7 @@ func (u *unit) End()                  { u.f.note("-" + u.what) }
 
 // tended begins with these templates.
 func tended(t *testing.T, f *fake) *Tender[*unit] {
-	tender := &Tender[*unit]{Look: func(info *gaffer.Info, has *unit) *unit {
+	tender := &Tender[*unit]{Early: true, Look: func(info *gaffer.Info, has *unit) *unit {
 		what, wants := strings.CutPrefix(info.Template.Cmd, "want ")
 		what = info.Template.Name + ":" + what
 		switch {
@@ -160,6 +160,24 @@ func TestTemplatesAreFollowed(t *testing.T) {
 		if !slices.Equal(words, []string{"-c:1", "-d:1"}) || tender.Len() != 0 {
 			t.Errorf("got %q, %d are left", got, tender.Len())
 		}
+	})
+}
+
+// Who need not look early has nothing going on before anything is started.
+func TestLateIsEarlyEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.cmds["a"] = "want 1"
+		tender := &Tender[*unit]{Look: func(info *gaffer.Info, has *unit) *unit { return &unit{f, info.Template.Name} }}
+		tender.Start(t.Context(), f)
+		if got, looks := f.said(); got != "" || looks != 0 {
+			t.Errorf("got %q", got)
+		}
+		close(f.begun)
+		if got, looks := f.said(); got != "+a" || looks != 1 {
+			t.Errorf("got %q", got)
+		}
+		tender.Stop()
 	})
 }
 
