@@ -67,6 +67,9 @@ type holder struct {
 
 	replacing bool // this process is about to become another program
 
+	pulse *time.Timer // when the manager is asked next whether it is alive
+	spoke bool        // something was said to it since it was asked
+
 	tidier  tidier
 	outside outside
 	status  int
@@ -81,9 +84,11 @@ const (
 	firstPause   = 100 * time.Millisecond
 	longestPause = 10 * time.Second
 	// beat is how often the manager is asked whether it is alive, and beats how often in
-	// a row it may not answer.
-	beat  = 15 * time.Second
-	beats = 2
+	// a row it may not answer. One that has answered, and that nothing was said to since,
+	// is left in peace for restBeat: each question wakes two programs.
+	beat     = 15 * time.Second
+	restBeat = 4 * beat
+	beats    = 2
 	// readyTime is how long a manager may take until it does all that it has to. It may
 	// have thousands of services to start, and leftovers to end.
 	readyTime = 5 * time.Minute
@@ -185,14 +190,15 @@ func outOfTheWay(fd int) (*os.File, error) {
 }
 
 func (h *holder) loop() {
-	pulse := time.NewTicker(h.outside.beat())
-	defer pulse.Stop()
+	h.pulse = time.NewTimer(h.outside.beat(beat))
+	defer h.pulse.Stop()
 	for !h.done {
 		select {
 		case f := <-h.inbox:
 			f()
-		case <-pulse.C:
+		case <-h.pulse.C:
 			h.ping()
+			h.pulse.Reset(h.outside.beat(beat))
 		}
 	}
 }
@@ -242,6 +248,22 @@ func (h *holder) say(f *frame) {
 	if m := h.manager; m != nil && m.greeted {
 		f.epoch = m.epoch
 		m.line.send(f)
+		h.stir(f.kind)
+	}
+}
+
+// stir sees that the manager is asked soon whether it is alive: it has something to do.
+func (h *holder) stir(said kind) {
+	if said != kindPing && !h.spoke {
+		h.spoke = true
+		h.pulse.Reset(h.outside.beat(beat))
+	}
+}
+
+// rest leaves a manager in peace that has answered and has nothing to do.
+func (h *holder) rest() {
+	if !h.spoke {
+		h.pulse.Reset(h.outside.beat(restBeat))
 	}
 }
 
@@ -302,6 +324,7 @@ func (h *holder) heard(m *manager, f *frame) {
 		m.over = &status
 	case kindAlive:
 		m.missed = 0
+		h.rest()
 		h.outside.tellService("WATCHDOG=1")
 	case kindLog:
 		if len(f.fds) == 1 {

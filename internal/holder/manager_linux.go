@@ -116,6 +116,7 @@ func (h *holder) ping() {
 		return
 	}
 	m.missed++
+	h.spoke = false
 	h.say(&frame{kind: kindPing})
 }
 

@@ -166,15 +166,15 @@ func (h *holder) signaled(s os.Signal) {
 
 func signalName(s os.Signal) string { return proc.SignalName(s.(syscall.Signal)) }
 
-// beat is how often the manager is asked whether it is alive: often enough for the
-// service manager's watchdog, if there is one.
-func (o *outside) beat() time.Duration {
+// beat is when the manager is to be asked whether it is alive if that is to be after most:
+// early enough for the service manager's watchdog, if there is one.
+func (o *outside) beat(most time.Duration) time.Duration {
 	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	pid := os.Getenv("WATCHDOG_PID")
 	if o.notify == nil || err != nil || usec <= 0 || pid != "" && pid != strconv.Itoa(os.Getpid()) {
-		return beat
+		return most
 	}
-	return min(beat, max(time.Duration(usec)*time.Microsecond/2, time.Millisecond))
+	return min(most, max(time.Duration(usec)*time.Microsecond/2, time.Millisecond))
 }
 
 // betweenDeaths is how long the deaths of children go unheard after one of them: they
