@@ -146,6 +146,7 @@ func (k *keeper) adopt(n *note, r *recipe, h *proc.Held) {
 	before := k.before(n.Slot)
 	h.Spare = r.KillMode == KillProcess
 	h.Notify, p.readyAt = r.notifies(), before.ready(h.ID)
+	p.readied = !p.readyAt.IsZero()
 	if h.Reaped || before.ended(h.ID) { // only its output may go on
 		exit := before.exit(h.ID)
 		resumes := !h.Reaped && k.resumeEnd(s, p, exit)
@@ -237,12 +238,22 @@ func (k *keeper) carryOn() outcome {
 				k.leave(p, KindReap, "its terminal was lost with the daemon before")
 			}
 		}
-		if s.old != nil && (s.current == nil || s.current.ready) && k.recipe.Rollout == nil {
-			k.leave(s.old, KindReap, "restarted") // else when the new one is ready
-		}
+	}
+	if k.recipe.Rollout == nil {
+		k.leaveReplaced()
 	}
 	k.resumeRollout(good)
 	return outcome{until: k.settled, tried: k.tried}
+}
+
+// leaveReplaced tells old processes to stop whose new one is there. Others are told when
+// theirs is ready.
+func (k *keeper) leaveReplaced() {
+	for _, s := range k.slots {
+		if s.old != nil && (s.current == nil || s.current.ready) {
+			k.leave(s.old, KindReap, "restarted")
+		}
+	}
 }
 
 // kept tells the holder that the end of a process is in the journal.

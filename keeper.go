@@ -272,12 +272,13 @@ func (k *keeper) launchFailed(p *process, err error) {
 	s := k.slots[p.slot-1]
 	k.starting--
 	k.vacate(s, p)
+	reason := launchError(err)
+	p.said = reason
 	if p.leaving() {
+		p.said = p.why
 		k.cancelled(s, p)
 		return
 	}
-	reason := launchError(err)
-	p.said = reason
 	if k.rolloutOf(p) != nil {
 		k.rolloutFailed(p.name() + " " + reason)
 	}
@@ -366,6 +367,15 @@ func (k *keeper) exited(p *process, e proc.Exit) {
 			k.bury(s, p, exit, true, false)
 			return
 		}
+	}
+	if s.old != nil && !s.old.leaving() && k.rolloutOf(p) == nil { // it goes on, and nothing has happened to the slot
+		if r := k.restarting; r != nil {
+			r.err = fmt.Errorf("%s: the new process has failed: %s; the restart was given up", p.name(), p.whyFailed(exit))
+			k.restarting = nil
+		}
+		k.publishIn(s, p, Event{Kind: KindExit, Exit: exit, Message: "the one before goes on"})
+		k.bury(s, p, exit, true, false)
+		return
 	}
 	if k.rests(s, p, exit) {
 		k.bury(s, p, exit, true, s.rest == restFailed)
@@ -480,7 +490,7 @@ func (k *keeper) trim() {
 
 // end ends a keeper whose template was removed, when nothing is left of it.
 func (k *keeper) end() {
-	if !k.removing || k.ended || k.live > 0 || k.detaching > 0 || k.binding > 0 || k.asides > 0 {
+	if !k.removing || k.ended || k.live > 0 || k.detaching > 0 || k.binding > 0 {
 		return
 	}
 	k.ended = true

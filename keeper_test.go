@@ -211,6 +211,64 @@ func TestRestartOfOneWithOverlapStartsFirst(t *testing.T) {
 	})
 }
 
+// A new process that fails is nothing that has happened to the one that goes on.
+func TestAFailedOverlapLeavesTheOldProcessAsItWas(t *testing.T) {
+	for name, more := range map[string]func(*Template){
+		"done":    func(t *Template) { t.Restart = RestartOnFailure },
+		"flaps":   func(t *Template) { t.Flapping = &Flapping{Attempts: 1, MaxRetry: new(0)} },
+		"crashes": func(t *Template) {},
+	} {
+		for _, target := range []Target{"web.2", "web"} {
+			inWorld(t, func(w *world) {
+				w.probes.say("web", true)
+				w.add("web", "run", numprocesses(2), byTCP(time.Minute), more)
+				w.happened()
+				w.probes.say("web", false)
+				restarted := make(chan error)
+				go func() { restarted <- w.Restart(w.ctx(), target, Overlap) }()
+				w.after(time.Second)
+				w.host.procs[len(w.host.procs)-1].end(0, 0)
+				if err := <-restarted; err == nil || !strings.Contains(err.Error(), "the new process has failed: exit status 0") {
+					t.Errorf("%s: got %v", name, err)
+				}
+				w.after(time.Minute)
+				w.wantState("web", Running, 2)
+				w.probes.say("web", true)
+				for _, p := range w.host.alive() {
+					p.end(1, 0)
+				}
+				w.after(time.Minute)
+				if name != "flaps" {
+					w.wantState("web", Running, 2)
+				}
+				if n := w.host.alive(); name != "flaps" && len(n) != 2 {
+					t.Errorf("%s: %d live", name, len(n))
+				}
+			})
+		}
+	}
+}
+
+func TestASlotThatIsBeingRestartedIsNotRestarted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.probes.say("web", true)
+		w.add("web", "run", byTCP(time.Minute), rollsOut(Rollout{Drain: Duration(10 * time.Second)}))
+		w.probes.say("web", false)
+		restarted := make(chan error)
+		go func() { restarted <- w.Restart(w.ctx(), "web.1", StopFirst) }()
+		w.after(time.Second)
+		w.is(w.Restart(w.ctx(), "web.1", Overlap), ErrConflict)
+		w.happened()
+		w.probes.say("web", true)
+		began := time.Now()
+		w.ok(<-restarted)
+		if took := time.Since(began); took < 10*time.Second || took > 12*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		w.wantEvents("ready web.1", "reap web.1", "exit web.1")
+	})
+}
+
 func TestOverlapKeepsTheOldProcessWhenTheNewOneCannotStart(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.add("web", "run", numprocesses(2))

@@ -141,8 +141,11 @@ func (k *keeper) doze(now time.Time) {
 		return
 	}
 	up := k.recipe.OnDemand && k.intent == up && !k.removing && !k.closing
-	if up && !d.asleep && k.allDone() {
+	switch {
+	case up && !d.asleep && k.allDone():
 		k.sleep(now)
+	case up && k.count == 0 && k.live == 0: // more are started when somebody connects
+		d.asleep, d.from = true, time.Time{}
 	}
 	var want []Socket
 	if up && d.asleep && k.count > 0 && k.live == 0 && d.fault == "" && !now.Before(d.from) {

@@ -211,6 +211,11 @@ func TestOnDemandScaledToNothingDoesNotListen(t *testing.T) {
 		c.Close()
 		t.Error("it listens")
 	}
+	list, err := r.Status(r.ctx, "web")
+	r.ok(err)
+	if st := list[0]; st.Armed || strings.Contains(st.Reason, "connection") {
+		t.Errorf("got %+v", st)
+	}
 	_, err = r.Scale(r.ctx, "web", Change{'=', 1})
 	r.ok(err)
 	r.statusIs("web", Waiting, "for the first connection")

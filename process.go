@@ -34,6 +34,7 @@ type process struct {
 	patience *time.Timer
 	fault    failing // of its own, because of which it was told to stop
 	gone     bool    // it has left its slot
+	readied  bool    // an earlier manager had it ready
 	bare     bool    // it was found running without the terminal that it should have
 
 	withdrawn atomic.Bool // anybody's: it need not be started any more

@@ -54,7 +54,7 @@ type watch struct {
 // began: a process runs. It is ready when that is known.
 func (k *keeper) began(p *process) {
 	how := p.recipe.Ready
-	if how == nil || !p.readyAt.IsZero() {
+	if how == nil || p.readied {
 		k.becameReady(p, "")
 		return
 	}
@@ -164,9 +164,29 @@ func (k *keeper) becameReady(p *process, how string) {
 		k.publishOf(p, KindReady, how)
 	}
 	if r := k.restarting; s.old != nil && s.current == p && (r == nil || r.roll == nil) {
-		k.leave(s.old, KindReap, "restarted")
+		k.relieve(s, p)
 	}
 	k.attend(p)
+}
+
+// relieve tells the old process of a slot to stop, whose new one is ready, when it has had
+// the time to drain that a rollout would give it.
+func (k *keeper) relieve(s *slot, p *process) {
+	old, drain := s.old, time.Duration(0)
+	if rollout := k.recipe.Rollout; rollout != nil && k.restarting == nil {
+		drain = time.Duration(rollout.Drain)
+	}
+	if drain == 0 {
+		k.leave(old, KindReap, "restarted")
+		return
+	}
+	time.AfterFunc(drain, func() {
+		k.box.hand(func() {
+			if s.old == old && s.current == p && p.runs() && k.restarting == nil {
+				k.leave(old, KindReap, "restarted")
+			}
+		})
+	})
 }
 
 // tooLate: the process had its time to become ready.

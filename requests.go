@@ -169,12 +169,15 @@ func (k *keeper) stopOne(p *process, kind Kind, why string) outcome {
 
 // restartOne replaces one process. The new one is started first if that is asked for, or
 // is how the template's rollouts go.
-func (k *keeper) restartOne(p *process, how RestartMode) outcome {
+func (k *keeper) restartOne(p *process, how RestartMode) (outcome, error) {
 	s := k.at(p.slot)
+	if s != nil && s.current == p && s.old != nil && !s.old.leaving() && !p.runs() {
+		return outcome{}, conflictf("%s: it is being restarted", p.name())
+	}
 	first := how == Overlap || k.recipe.Rollout != nil && k.recipe.Rollout.rule().surge > 0
 	if !first || k.agenda != nil || k.intent != up || k.restarting != nil || p.slot > k.size() ||
 		s == nil || s.current != p || s.old != nil || !p.runs() {
-		return k.stopOne(p, KindReap, "restarted")
+		return k.stopOne(p, KindReap, "restarted"), nil
 	}
 	s.forget()
 	s.old = p
@@ -189,7 +192,7 @@ func (k *keeper) restartOne(p *process, how RestartMode) outcome {
 			}
 			return conflictf("%s: the new process has failed: %s; the old one goes on", p.name(), next.said)
 		},
-	}
+	}, nil
 }
 
 func (k *keeper) scale(c Change, why string) (int, outcome, error) {

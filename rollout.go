@@ -322,10 +322,14 @@ func (k *keeper) resumeRollout(good *recipe) {
 	for _, s := range k.slots {
 		overlap = overlap || s.old != nil
 	}
+	status := k.lastRollout()
+	if good == nil && (status == nil || status.State != RolloutRolling) { // just one slot was restarted, if any
+		k.leaveReplaced()
+		return
+	}
 	if good == nil && !overlap {
 		return
 	}
-	status := k.lastRollout()
 	var newest uint64 // of those that are to be replaced
 	for _, s := range k.slots {
 		if s.old != nil {

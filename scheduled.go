@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gafferpm/gaffer/internal/schedule"
@@ -343,18 +344,21 @@ func (k *keeper) restartRuns() outcome {
 	return outcome{until: func() bool { return ended == nil || ended.over }} // another one may have begun
 }
 
+// onceMore is at the end of why a run is repeated.
+const onceMore = ", once more"
+
 // runAgain ends the run that is under way, which is then made once more. The schedule goes
 // on as it was: an app that asks for this again and again must not put it off for ever.
 func (k *keeper) runAgain(why string) outcome {
 	a := k.agenda
-	if k.intent != up || a.run == nil {
+	if k.intent != up || a.run == nil || a.ending {
 		return outcome{} // the next run is made with what is there then
 	}
 	ended := a.run
 	k.publish(Event{Kind: KindRestart, Message: why})
 	k.endRun(why)
 	if len(a.waiting) == 0 {
-		a.waiting = []*run{{due: ended.due, why: ended.why + ", once more"}}
+		a.waiting = []*run{{due: ended.due, why: strings.TrimSuffix(ended.why, onceMore) + onceMore}}
 	}
 	return outcome{until: func() bool { return ended.over }}
 }

@@ -395,7 +395,8 @@ func TestAnAppsRestartRepeatsTheRun(t *testing.T) {
 			w.after(25 * time.Minute)
 			w.ok(w.RestartFor(w.ctx(), "job", "changed: a"))
 		}
-		w.wantRuns("due 01 01:00, due 01 02:00, due 01 02:00, once more")
+		w.ok(w.RestartFor(w.ctx(), "job", "changed: a"))
+		w.wantRuns("due 01 01:00, due 01 02:00, due 01 02:00, once more, due 01 02:00, once more")
 		w.after(10 * time.Minute)
 		if st := w.status("job"); st.State != Waiting || st.Processes[0].State != Done {
 			t.Errorf("status %+v", st)

@@ -43,7 +43,7 @@ func (k *keeper) status() Status {
 	if st.Reason == "" {
 		st.Reason = k.waitReason()
 	}
-	if k.sleeps() && k.live == 0 && k.intent == up {
+	if k.sleeps() && k.count > 0 && k.live == 0 && k.intent == up {
 		st.Armed = k.demand.fault == ""
 		if st.Reason == "" {
 			st.Reason = k.expects()
@@ -99,9 +99,9 @@ func (k *keeper) state() State {
 		return Stopped
 	case !k.pauseUntil.IsZero():
 		return InFlapping
-	case k.sleeps() && k.demand.fault != "":
+	case k.sleeps() && k.count > 0 && k.demand.fault != "":
 		return InBackoff
-	case k.sleeps():
+	case k.sleeps() && k.count > 0:
 		return Waiting
 	case k.idle() && k.live == 0:
 		return k.between()

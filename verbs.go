@@ -191,7 +191,7 @@ func (m *Manager) Restart(ctx context.Context, target Target, how RestartMode) e
 		return err
 	case sel.one():
 		return m.process(ctx, target, func(k *keeper, p *process) (outcome, error) {
-			return k.restartOne(p, how), nil
+			return k.restartOne(p, how)
 		})
 	case target == All:
 		if err := m.restartApps(ctx); err != nil {

@@ -67,8 +67,9 @@ type holder struct {
 
 	replacing bool // this process is about to become another program
 
-	pulse *time.Timer // when the manager is asked next whether it is alive
-	spoke bool        // something was said to it since it was asked
+	pulse *time.Timer // asks the manager whether it is alive
+	due   time.Time   // when it does so next
+	spoke bool        // something was said to the manager since it was asked
 
 	tidier  tidier
 	outside outside
@@ -190,7 +191,7 @@ func outOfTheWay(fd int) (*os.File, error) {
 }
 
 func (h *holder) loop() {
-	h.pulse = time.NewTimer(h.outside.beat(beat))
+	h.pulse = time.NewTimer(0) // nobody is there yet
 	defer h.pulse.Stop()
 	for !h.done {
 		select {
@@ -198,7 +199,7 @@ func (h *holder) loop() {
 			f()
 		case <-h.pulse.C:
 			h.ping()
-			h.pulse.Reset(h.outside.beat(beat))
+			h.askIn(h.outside.beat(beat))
 		}
 	}
 }
@@ -254,16 +255,24 @@ func (h *holder) say(f *frame) {
 
 // stir sees that the manager is asked soon whether it is alive: it has something to do.
 func (h *holder) stir(said kind) {
-	if said != kindPing && !h.spoke {
-		h.spoke = true
-		h.pulse.Reset(h.outside.beat(beat))
+	if said == kindPing || h.spoke {
+		return
 	}
+	h.spoke = true
+	if soon := h.outside.beat(beat); h.due.After(h.now().Add(soon)) { // never later than it would be
+		h.askIn(soon)
+	}
+}
+
+func (h *holder) askIn(d time.Duration) {
+	h.due = h.now().Add(d)
+	h.pulse.Reset(d)
 }
 
 // rest leaves a manager in peace that has answered and has nothing to do.
 func (h *holder) rest() {
 	if !h.spoke {
-		h.pulse.Reset(h.outside.beat(restBeat))
+		h.askIn(h.outside.beat(restBeat))
 	}
 }
 

@@ -19,7 +19,7 @@ func TestAManagerAtRestIsLeftInPeace(t *testing.T) {
 				t.Errorf("asked after %s, want %s", took, want)
 			}
 			h.spoke = false // it was asked, and has not answered
-			h.pulse.Reset(h.outside.beat(beat))
+			h.askIn(h.outside.beat(beat))
 		}
 		h.rest()
 		next(restBeat)
@@ -35,5 +35,8 @@ func TestAManagerAtRestIsLeftInPeace(t *testing.T) {
 		h.stir(kindExit) // who has ever more to do is asked all the same
 		h.rest()         // the answer was to a question before that
 		next(beat - time.Second)
+		time.Sleep(beat - time.Second)
+		h.stir(kindExit) // nor is it asked later than it would have been
+		next(time.Second)
 	})
 }

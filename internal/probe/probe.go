@@ -3,6 +3,7 @@ package probe
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"unicode"
 )
 
 const (
@@ -74,10 +76,14 @@ func readAnswer(conn net.Conn, request *http.Request) (*http.Response, error) {
 	for {
 		if _, err := r.Peek(1); errors.Is(err, io.EOF) {
 			return nil, errors.New("closed without an answer")
+		} else if err != nil {
+			return nil, err
 		}
+		line, _ := r.Peek(min(r.Buffered(), mostQuoted))
+		line, _, _ = bytes.Cut(bytes.Clone(line), []byte("\r\n"))
 		answer, err := http.ReadResponse(r, request)
 		if err != nil {
-			return nil, fmt.Errorf("no HTTP answer: %w", err)
+			return nil, fmt.Errorf("no HTTP answer, but %q: %w", line, err)
 		}
 		if answer.StatusCode >= 200 || answer.StatusCode == http.StatusSwitchingProtocols {
 			return answer, nil
@@ -105,6 +111,8 @@ func CheckURL(address string) error {
 		return fmt.Errorf("%q: want http:// or https:// in front", address)
 	case u.Host == "":
 		return fmt.Errorf("%q: has no host", address)
+	case strings.ContainsFunc(u.Host, func(r rune) bool { return r > unicode.MaxASCII }):
+		return fmt.Errorf("%q: want the host in ASCII, as xn--…", address)
 	}
 	return nil
 }

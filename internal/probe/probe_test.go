@@ -109,11 +109,11 @@ func serve(t *testing.T, listens bool, text string) (url string) {
 
 func TestNonsenseIsAnError(t *testing.T) {
 	for text, want := range map[string]string{
-		"what do you want?\r\n\r\n":              `no HTTP answer: malformed HTTP status code "do"`,
-		"HTTP/1.1 200 OK\r\nContent-Len":         `no HTTP answer: malformed MIME header: missing colon: "Content-Len"`,
+		"what do you want?\r\n\r\n":              `no HTTP answer, but "what do you want?": malformed HTTP status code "do"`,
+		"HTTP/1.1 200 OK\r\nContent-Len":         `no HTTP answer, but "HTTP/1.1 200 OK": malformed MIME header: missing colon: "Content-Len"`,
 		"":                                       "closed without an answer",
 		"HTTP/1.1 103 Early Hints\r\n\r\n":       "closed without an answer",
-		"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1": `no HTTP answer: malformed HTTP response "HTTP/1"`,
+		"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1": `no HTTP answer, but "HTTP/1": malformed HTTP response "HTTP/1"`,
 		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 Busy\r\n\r\nhot\n": "answered 503 Busy: hot",
 		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\n":        "",
 	} {
@@ -156,7 +156,7 @@ func TestAddressesAreChecked(t *testing.T) {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "127.0.0.1:80", "ftp://x/", "http://", "http://a b/", "http:/x"} {
+	for _, bad := range []string{"", "127.0.0.1:80", "ftp://x/", "http://", "http://a b/", "http:/x", "http://bücher.example/"} {
 		if CheckURL(bad) == nil {
 			t.Errorf("%q is taken", bad)
 		}
