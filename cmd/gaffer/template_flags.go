@@ -336,16 +336,37 @@ func checkTable[T any](text []byte) error {
 			return fmt.Errorf("unknown field %s%s; there are %s", name, nearest.Hint(name, known), strings.Join(known, ", "))
 		}
 	}
-	err := decodeTable(text, new(T))
-	var sort *json.UnmarshalTypeError
-	if errors.As(err, &sort) {
-		want := "a number"
-		if sort.Type.Kind() == reflect.Bool {
-			want = "true or false"
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if err := checkField[T](name, fields[name]); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
-		return fmt.Errorf("%s: want %s", sort.Field, want)
 	}
-	return err
+	return nil
+}
+
+// checkField tells whether a field of a table can have that value.
+func checkField[T any](name string, value json.RawMessage) error {
+	text, err := json.Marshal(map[string]json.RawMessage{name: value})
+	if err != nil {
+		return err
+	}
+	err = decodeTable(text, new(T))
+	var sort *json.UnmarshalTypeError
+	if !errors.As(err, &sort) {
+		return err
+	}
+	for field := range reflect.TypeFor[T]().Fields() {
+		if tag, _, _ := strings.Cut(field.Tag.Get("json"), ","); tag != name {
+			continue
+		}
+		switch field.Type {
+		case reflect.TypeFor[gaffer.Duration](), reflect.TypeFor[*gaffer.Duration]():
+			return errors.New("want a time such as 10s")
+		case reflect.TypeFor[bool](), reflect.TypeFor[*bool]():
+			return errors.New("want true or false")
+		}
+	}
+	return errors.New("want a number")
 }
 
 func decodeTable(text []byte, into any) error {
