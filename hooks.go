@@ -108,15 +108,19 @@ func (t *Template) validateHooks(f *faults) {
 // checkHooks tries everything of hooks that can be tried without running them.
 func (r *recipe) checkHooks(f *faults) {
 	r.commands(func(name, field string, c *Command) {
-		e := errand{recipe: r, slot: 1, command: c, vars: hookVariables(name, 1, &Exit{Signal: 1, Reason: "x"})}
-		spec, err := r.errandSpec(&e, "")
-		if err == nil {
-			_, err = lookProgram(spec, spec.Args[0], r.env)
-		}
-		if err != nil {
-			f.add(field, "%v", err)
-		}
+		r.checkErrand(f, field, &errand{slot: 1, command: c, vars: hookVariables(name, 1, &Exit{Signal: 1, Reason: "x"})})
 	})
+}
+
+// checkErrand tries everything of a command that can be tried without running it.
+func (r *recipe) checkErrand(f *faults, field string, e *errand) {
+	spec, err := r.errandSpec(e, "")
+	if err == nil {
+		_, err = lookProgram(spec, spec.Args[0], r.env)
+	}
+	if err != nil {
+		f.add(field, "%v", err)
+	}
 }
 
 // hookVariables are what hooks have in their environment beside what a process of the

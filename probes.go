@@ -300,6 +300,20 @@ func (p *process) probe(ctx context.Context, how probes) error {
 	return err
 }
 
+// probeCommand is the command of a probe, which is never a shell's unless it says so.
+func probeCommand(cmd string) *Command { return &Command{Cmd: cmd, Shell: new(false)} }
+
+// checkProbes tries everything of probes by a command that can be tried without running
+// them.
+func (r *recipe) checkProbes(f *faults) {
+	if r.Ready != nil && r.Ready.Exec != "" {
+		r.checkErrand(f, "ready.exec", &errand{slot: 1, command: probeCommand(r.Ready.Exec)})
+	}
+	if r.Health != nil && r.Health.Exec != "" {
+		r.checkErrand(f, "health.exec", &errand{slot: 1, command: probeCommand(r.Health.Exec)})
+	}
+}
+
 // probeExec runs a command beside the process, until the context ends.
 func (p *process) probeExec(ctx context.Context, command string) error {
 	reported := make(chan report, 1)
@@ -308,7 +322,7 @@ func (p *process) probeExec(ctx context.Context, command string) error {
 		limit = max(time.Until(end), time.Millisecond)
 	}
 	r := p.k.m.errand(errand{
-		recipe: p.recipe, slot: p.slot, id: p.id, command: &Command{Cmd: command, Shell: new(false)}, timeout: limit,
+		recipe: p.recipe, slot: p.slot, id: p.id, command: probeCommand(command), timeout: limit,
 		done: func(r report) { reported <- r },
 	})
 	select {

@@ -62,7 +62,7 @@ func TestACommandThatFailsSaysWhy(t *testing.T) {
 		"missing": {"/no/such/probe", "/no/such/probe"},
 	} {
 		begin := time.Now()
-		r.ok(r.Add(r.ctx, script(name, "exec sleep 100", func(t *Template) {
+		r.ok(r.Load(r.ctx, script(name, "exec sleep 100", func(t *Template) {
 			t.Ready = &Ready{Exec: test.exec, Timeout: new(Duration(500 * time.Millisecond))}
 			t.Backoff = &Backoff{First: &hour, Max: &hour}
 		})))
@@ -74,6 +74,15 @@ func TestACommandThatFailsSaysWhy(t *testing.T) {
 		}
 		if !strings.Contains(said, test.want) || time.Since(begin) > 20*time.Second {
 			t.Errorf("%s: %q after %s", name, said, time.Since(begin))
+		}
+	}
+	// What can be seen before is refused.
+	for field, set := range map[string]func(*Template){
+		"ready.exec":  func(t *Template) { t.Ready = &Ready{Exec: "/no/such/probe"} },
+		"health.exec": func(t *Template) { t.Health = &Health{Exec: "$NO_SUCH_VARIABLE_IS_SET"} },
+	} {
+		if err := r.Add(r.ctx, script("refused", "exec sleep 100", set)); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: got %v", field, err)
 		}
 	}
 	if left := commandRuns(t, "sleep 10.75"); left != "" {

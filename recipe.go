@@ -228,6 +228,7 @@ func (r *recipe) check() error {
 	}
 	r.checkLimits(spec, program, &f)
 	r.checkHooks(&f)
+	r.checkProbes(&f)
 	return errors.Join(f...)
 }
 
