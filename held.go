@@ -67,6 +67,7 @@ func (k *keeper) noteOf(p *process) []byte {
 // Run begins; of one that was changed since, they are replaced.
 func (m *Manager) Adopt(ctx context.Context, held []*proc.Held) error {
 	for _, h := range held {
+		m.ids.Store(max(m.ids.Load(), h.ID)) // the journal may not know of it
 		if err := m.adopt(ctx, h); err != nil {
 			return fmt.Errorf("process %d: %w", h.PID, err)
 		}

@@ -55,7 +55,7 @@ const (
 	seqStep = 1 << 16
 	idStep  = 1 << 13
 	// idSlack is how many processes may have been started, and so have an id, of
-	// which no event has reached the journal.
+	// which no event has reached the journal, by each that had it open.
 	idSlack = 1 << 10
 	// syncEvery is the least time between two fsyncs of events.
 	syncEvery = time.Second
@@ -142,7 +142,9 @@ func (j *Journal) recall(seen scanned) {
 	case known.Clean:
 		j.seq, j.id = max(j.seq, known.Seq), max(j.id, known.ID)
 	case known.Boot == j.boot && j.boot != "" && !known.Holes && !seen.damaged:
-		j.id += idSlack
+		// Whoever had it open before began after known.ID-idStep, and may have given out ids
+		// from there on of which nothing has reached the journal.
+		j.id = max(j.id, known.ID-min(idStep, known.ID)) + idSlack
 	default:
 		if known.Seq > j.seq {
 			j.logger.Warn("event journal: the end came unexpectedly, the latest events may be lost; there is a gap in the numbers of events",

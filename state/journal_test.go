@@ -203,6 +203,22 @@ func TestIdsAreKnownBeyondTheJournal(t *testing.T) {
 	j.numbersAre(199, 100+idSlack)
 }
 
+// One that is killed before anything of what it has started is kept is followed by one
+// that gives out other ids, however often that happens.
+func TestIdsOfWhichNothingIsKeptAreNotGivenOutAgain(t *testing.T) {
+	j := beginJournal(t, Options{})
+	j.write(1, 10)
+	for n := uint64(1); n < 30; n++ {
+		j.kill()
+		j.open()
+		j.numbersAre(10, 10+n*idSlack)
+	}
+	j.write(11, 11) // with an id below
+	j.kill()
+	j.open()
+	j.numbersAre(11, 10+30*idSlack)
+}
+
 func TestKillLosesNothing(t *testing.T) {
 	j := beginJournal(t, Options{})
 	j.write(1, 10)
