@@ -190,6 +190,7 @@ func (a *attendant) watch(ends *ends) {
 		case ends.own(e):
 			a.end(fmt.Sprintf("stopping, for %s.%d has ended (exit_with): %s", e.Name, e.Slot, e.Exit.Reason),
 				func() bool { return false }, statusOf(e.Exit))
+		case a.events.Len() > 0 || a.goesOn(e.Name): // a thousand that crash are not a thousand looks at all
 		default:
 			// What has happened since may be the end of one with exit_with.
 			if over, said := a.nothingLeft(); over && a.events.Len() == 0 {
@@ -227,6 +228,20 @@ func statusOf(e *gaffer.Exit) int {
 		return exitError
 	}
 	return e.Status
+}
+
+// goesOn says that a template alone is reason enough to go on.
+func (a *attendant) goesOn(name string) bool {
+	list, err := a.manager.Status(context.Background(), gaffer.Target(name))
+	if err != nil || len(list) != 1 {
+		return false
+	}
+	switch st := list[0]; st.State {
+	case gaffer.Failed, gaffer.Waiting, gaffer.Done, gaffer.Stopped:
+		return st.Armed
+	default:
+		return st.MaxProcesses > 0
+	}
 }
 
 // nothingLeft tells whether what was to run has failed, or is done, and nothing else is
