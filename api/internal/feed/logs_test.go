@@ -177,7 +177,7 @@ func TestManyLinesAreFewWrites(t *testing.T) {
 	w.add("web", `read go; i=0; while [ $$i -lt 20000 ]; do echo "line $$i"; i=$$((i+1)); done; echo end; exec cat`, withInput)
 	out := &writes{world: w, header: http.Header{}, wrote: make(chan []byte)}
 	ctx, cancel := context.WithCancel(w.ctx)
-	r, err := http.NewRequestWithContext(ctx, "GET", "/v1/logs?target=web&follow", nil)
+	r, err := http.NewRequestWithContext(ctx, "GET", "/v1/logs?target=web&follow&tail=-1", nil)
 	w.ok(err)
 	done := make(chan error, 1)
 	go func() { done <- w.feed.Logs(out, r, w.m) }()
