@@ -381,7 +381,7 @@ func (a ago) began(p *process) bool {
 	return len(a) == pastEvents && a[0].Time.After(p.since) // it may be among those forgotten
 }
 
-// ready says whether a process was ready.
+// ready is when a process became ready, zero if it was not.
 func (a ago) ready(id uint64) (at time.Time) {
 	for _, e := range a {
 		if e.ID != id {

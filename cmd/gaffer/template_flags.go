@@ -289,11 +289,7 @@ func setTable[T any](f *templateFlags, s string, table func(*gaffer.Template) **
 // true and false what they are, but where the table has a text.
 func tableJSON[T any](s string) ([]byte, error) {
 	fields := map[string]any{}
-	texts := map[string]bool{}
-	for field := range reflect.TypeFor[T]().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		texts[name] = field.Type.Kind() == reflect.String
-	}
+	_, types := fieldsOf[T]()
 	last := ""
 	for part := range strings.SplitSeq(s, ",") {
 		name, value, found := strings.Cut(part, "=")
@@ -307,7 +303,7 @@ func tableJSON[T any](s string) ([]byte, error) {
 		}
 		last = name
 		switch _, err := strconv.ParseFloat(value, 64); {
-		case texts[name]:
+		case types[name] != nil && types[name].Kind() == reflect.String:
 			fields[name] = value
 		case err == nil:
 			fields[name] = json.Number(value)
@@ -322,11 +318,7 @@ func tableJSON[T any](s string) ([]byte, error) {
 
 // checkTable tells which field of a table there is not, or has a value of another sort.
 func checkTable[T any](text []byte) error {
-	var known []string
-	for field := range reflect.TypeFor[T]().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		known = append(known, name)
-	}
+	known, types := fieldsOf[T]()
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {
 		return err
@@ -337,15 +329,25 @@ func checkTable[T any](text []byte) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if err := checkField[T](name, fields[name]); err != nil {
+		if err := checkField[T](name, types[name], fields[name]); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
 }
 
+// fieldsOf are the names of a table's fields, in order, and their types.
+func fieldsOf[T any]() (names []string, types map[string]reflect.Type) {
+	types = map[string]reflect.Type{}
+	for field := range reflect.TypeFor[T]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names, types[name] = append(names, name), field.Type
+	}
+	return names, types
+}
+
 // checkField tells whether a field of a table can have that value.
-func checkField[T any](name string, value json.RawMessage) error {
+func checkField[T any](name string, is reflect.Type, value json.RawMessage) error {
 	text, err := json.Marshal(map[string]json.RawMessage{name: value})
 	if err != nil {
 		return err
@@ -355,16 +357,11 @@ func checkField[T any](name string, value json.RawMessage) error {
 	if !errors.As(err, &sort) {
 		return err
 	}
-	for field := range reflect.TypeFor[T]().Fields() {
-		if tag, _, _ := strings.Cut(field.Tag.Get("json"), ","); tag != name {
-			continue
-		}
-		switch field.Type {
-		case reflect.TypeFor[gaffer.Duration](), reflect.TypeFor[*gaffer.Duration]():
-			return errors.New("want a time such as 10s")
-		case reflect.TypeFor[bool](), reflect.TypeFor[*bool]():
-			return errors.New("want true or false")
-		}
+	switch is {
+	case reflect.TypeFor[gaffer.Duration](), reflect.TypeFor[*gaffer.Duration]():
+		return errors.New("want a time such as 10s")
+	case reflect.TypeFor[bool](), reflect.TypeFor[*bool]():
+		return errors.New("want true or false")
 	}
 	return errors.New("want a number")
 }

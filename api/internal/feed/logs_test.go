@@ -174,13 +174,16 @@ func TestLogsWithRawRecordsAreBytesAsTheyCome(t *testing.T) {
 // pause must not wait.
 func TestManyLinesAreFewWrites(t *testing.T) {
 	w := newWorld(t, worldOptions{})
-	w.add("web", `read go; i=0; while [ $$i -lt 20000 ]; do echo "line $$i"; i=$$((i+1)); done; echo end; exec cat`, withInput)
+	w.add("web", `echo ready; read go; i=0; while [ $$i -lt 20000 ]; do echo "line $$i"; i=$$((i+1)); done; echo end; exec cat`, withInput)
 	out := &writes{world: w, header: http.Header{}, wrote: make(chan []byte)}
 	ctx, cancel := context.WithCancel(w.ctx)
 	r, err := http.NewRequestWithContext(ctx, "GET", "/v1/logs?target=web&follow&tail=-1", nil)
 	w.ok(err)
 	done := make(chan error, 1)
 	go func() { done <- w.feed.Logs(out, r, w.m) }()
+	if got := string(<-out.wrote); got != "ready\n" { // it follows
+		t.Fatalf("wrote %q", got)
+	}
 	w.ok(w.m.Write(w.ctx, "web", "stdin", []byte("go\n")))
 	lines, count := 0, 0
 	for last := ""; !strings.HasSuffix(last, "end\n"); count++ {
